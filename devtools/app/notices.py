@@ -74,7 +74,7 @@ def random_notices(plan: Plan, values: Mapping[ReleaseId, Mapping[str, Any]]) ->
     for step in upgrades:
         if found := list(describe(random_templates(step.release.chart.path, values[step.id]))):
             what = shortened(found, separator="; ")
-            message = f"may render differently each time ({what}): what is made there may change with this upgrade"
+            message = f"may render differently each time ({what}): this upgrade may change the generated values"
             yield Notice(level="warning", message=message, release=str(step.id))
 
 

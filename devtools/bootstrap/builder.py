@@ -87,7 +87,7 @@ class ClusterBuilder:
 
     @property
     def _buildx(self) -> Program:
-        hint = "invoke bootstrap goes on from here"
+        hint = "invoke bootstrap continues from here"
         return Program(runner=self.runner, name="docker buildx", reason=_reason, hint=hint)
 
 

@@ -81,19 +81,19 @@ def _docker(machine: Machine, needs: Requirements) -> Iterator[Finding]:
 def _ports(machine: Machine, needs: Requirements) -> Iterator[Finding]:
     for port, setting in needs.ports.items():
         if port in machine.used_ports:
-            message = f"port {port} is taken by {machine.used_ports[port]}"
-            yield Finding(check="ports", level="problem", message=message, hint=f"end it, or {setting}")
+            message = f"port {port} is in use by {machine.used_ports[port]}"
+            yield Finding(check="ports", level="problem", message=message, hint=f"stop it, or {setting}")
 
 
 def _sizes(machine: Machine, needs: Requirements) -> Iterator[Finding]:
     disk = DISK.get(needs.provider, (0, GIB))
     memory = MEMORY.get(needs.provider, (0, GIB))
     for name, free, (least, enough), hint in (
-        (f"disk at {machine.disk_of}", machine.disk_free, disk, "docker system prune, or make room otherwise"),
-        ("memory", machine.memory_free, memory, "end other programs, or give Docker's virtual machine more"),
+        (f"disk at {machine.disk_of}", machine.disk_free, disk, "free space, for example with: docker system prune"),
+        ("memory", machine.memory_free, memory, "stop other programs, or give Docker's virtual machine more memory"),
     ):
         if free < enough:
-            message = f"{_gib(free)} of {name} are free; {_gib(enough)} are wanted, {_gib(least)} are the least"
+            message = f"{_gib(free)} of {name} are free; recommended: {_gib(enough)}, minimum: {_gib(least)}"
             level: Level = "problem" if free < least else "warning"
             yield Finding(check=name.split(maxsplit=1)[0], level=level, message=message, hint=hint)
 
@@ -103,7 +103,7 @@ def check_inotify(limits: Mapping[str, int]) -> Iterator[Finding]:
     for name, enough in INOTIFY.items():
         value = limits.get(name, enough)
         if value < enough:
-            message = f"fs.inotify.{name} is {value}; with Tilt and a cluster {enough} are wanted"
+            message = f"fs.inotify.{name} is {value}; Tilt and a cluster need {enough}"
             hint = f"sudo sysctl -w fs.inotify.{name}={enough}"
             yield Finding(check="inotify", level="warning", message=message, hint=hint)
 
@@ -117,7 +117,7 @@ def _programs(machine: Machine, needs: Requirements) -> Iterator[Finding]:
         )
         return
     if machine.programs.get("tilt") is None:
-        hint = f"install it: {TILT}; or bring the layers up without it: invoke up"
+        hint = f"install it: {TILT}; or deploy the layers without it: invoke up"
         yield Finding(check="tilt", level="warning", message="tilt is not installed", hint=hint)
     elif not needs.token:
         message = "BUF_TOKEN is not set: ameide_core_proto will fail, and every layer waits for it in Tilt"

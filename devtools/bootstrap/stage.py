@@ -40,11 +40,11 @@ class Difference:
 DIFFERENCES = (
     Difference(what="control plane", k3d="k3s in Docker", embedded="kube-apiserver, etcd, scheduler: real, no Docker"),
     Difference(what="workloads", k3d="run for real", embedded="simulated: ready at once, nothing runs in them"),
-    Difference(what="operators", k3d="run for real", embedded="played by the Stages in simulation/"),
+    Difference(what="operators", k3d="run for real", embedded="simulated by the Stages in simulation/"),
     Difference(
         what="smoke tests",
         k3d="passed or failed",
-        embedded="run for real on Linux as root, else simulated; they read what the simulation wrote",
+        embedded="run for real on Linux as root, else simulated; they read simulated state",
     ),
     Difference(what="images", k3d="built, pushed to the registry, pulled", embedded="neither built nor pulled"),
     Difference(what="apps in Tilt", k3d="built, live-updated, port-forwarded", embedded="deployed, but not built"),

@@ -153,7 +153,7 @@ class TiltProcess:
             return tilt_commands.tiltfile_error(result.stdout)
         except ValueError as error:
             raise TiltFault(
-                f"Tilt at {running.url} gave an unknown answer: {error}", hint="is it Tilt 0.37?"
+                f"Tilt at {running.url} returned an unexpected response: {error}", hint="is it Tilt 0.37?"
             ) from error
 
     def dead_watches(self, running: Running) -> dict[str, str]:

@@ -30,7 +30,7 @@ def verify_archive(path: Path, entry: LockEntry) -> None:
     vendor = f"invoke charts.vendor --name {entry.chart}"
     if not entry.sha256:
         if path.exists():
-            raise _bad(path, entry, "lies there, but the lock has no sha256 for it", vendor)
+            raise _bad(path, entry, "exists, but the lock has no sha256 for it", vendor)
         why = "is not vendored, and only the embedded cluster takes a stand-in for it"
         raise _bad(path, entry, why, vendor + EMBEDDED)
     try:
@@ -43,7 +43,7 @@ def verify_archive(path: Path, entry: LockEntry) -> None:
         raise _bad(path, entry, f"cannot be read: {error.strerror or error}") from error
     if found != entry.sha256:
         message = f"is corrupted: its sha256 is {found[:12]}…, and {entry.where} says {entry.sha256[:12]}…"
-        raise _bad(path, entry, message, "take it from version control again, or vendor and lock it anew")
+        raise _bad(path, entry, message, "restore it from version control, or vendor and lock it again")
     inspect_archive(path, entry)
 
 
@@ -65,10 +65,10 @@ def inspect_archive(path: Path, entry: LockEntry) -> None:
     try:
         data = read_map(chart_yaml)
     except ValueError as error:
-        raise _bad(path, entry, f"holds a Chart.yaml that helm cannot read: {error}") from error
+        raise _bad(path, entry, f"contains a Chart.yaml that helm cannot read: {error}") from error
     for key, wanted in (("name", entry.name), ("version", entry.version)):
         if str(data.get(key, "")) != wanted:
-            raise _bad(path, entry, f"holds {key} '{data.get(key, '')}' where the lock says '{wanted}'")
+            raise _bad(path, entry, f"has {key} '{data.get(key, '')}', but the lock has '{wanted}'")
 
 
 def _walk(path: Path, entry: LockEntry, archive: tarfile.TarFile) -> bytes | None:

@@ -60,7 +60,7 @@ class ServicePort:
     port: Port
     """Its number."""
     name: Name = ""
-    """Its name; needed where there are several."""
+    """Its name; required if there are several."""
     protocol: Literal["TCP", "UDP", "SCTP"] = "TCP"
     """Its protocol; TCP when absent."""
 
@@ -79,7 +79,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChartContract:
-    """What a chart brings to the cluster with its default values."""
+    """The objects that a chart installs with its default values."""
 
     crds: tuple[Crd, ...] = ()
     """Its CRDs."""
@@ -88,7 +88,7 @@ class ChartContract:
     crds_keep: bool = False
     """Whether CRDs in `templates` outlive the release; false when absent. Those in `crds` always do."""
     crds_switch: Dotted = ""
-    """The value that must be true for the chart to bring its CRDs, such as `crds.enabled`; none when absent."""
+    """The value that enables the chart's CRDs, such as `crds.enabled`; none when absent."""
     workloads: tuple[Workload, ...] = ()
     """Its Deployments, StatefulSets and DaemonSets."""
     services: tuple[Service, ...] = ()

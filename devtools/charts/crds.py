@@ -129,7 +129,7 @@ def _wrong(data: Mapping[str, Any]) -> str:
     if not (isinstance(metadata, Mapping) and isinstance(metadata.get("name"), str) and metadata["name"]):
         return f"a {data['kind']} without a name"
     if not isinstance(metadata.get("labels") or {}, Mapping):
-        return f"the labels of {data['kind']} {metadata['name']} are no map"
+        return f"the labels of {data['kind']} {metadata['name']} are not a map"
     if data["kind"] != "CustomResourceDefinition":
         return ""
     versions = spec.get("versions") or () if isinstance(spec, Mapping) else None

@@ -37,7 +37,7 @@ class LockEntry:
     OTHER_KEYS: ClassVar = True
 
     publisher: ChartPart
-    """Who publishes it: the first part of its name in layer files."""
+    """Its publisher: the first part of its name in layer files."""
     name: ChartPart
     """Its name in Chart.yaml."""
     version: ChartVersion
@@ -46,11 +46,11 @@ class LockEntry:
     """Of the archive; null until it is vendored."""
     where: Derived[Location]
     repository: Url = ""
-    """URL of the chart repository it comes from."""
+    """URL of its chart repository."""
     oci: Oci = ""
-    """Reference of the OCI artifact it comes from, without a tag."""
+    """Reference of its OCI artifact, without a tag."""
     git: GitSource = ""
-    """URL of the Git repository it comes from; then `ref` and `commit` are required."""
+    """URL of its Git repository; then `ref` and `commit` are required."""
     ref: GitRef = ""
     """The branch, tag or whole commit of the Git repository."""
     commit: GitCommit = ""
@@ -60,7 +60,7 @@ class LockEntry:
     license: Text = ""
     """Its license, as an SPDX expression."""
     contract: ChartContract = field(default_factory=ChartContract)
-    """What it brings to the cluster."""
+    """The objects that it installs."""
 
     @property
     def chart(self) -> str:
@@ -164,7 +164,7 @@ def _url_problems(entry: LockEntry, document: Document, path: KeyPath) -> Iterat
             yield document.problem((*path, key), f"'{key}' is not a URL: {error}")
             continue
         if "@" in url.netloc and (url.scheme != "ssh" or url.password):
-            hint = "take them out; environment variables or a netrc file may hold them: docs/charts.md"
+            hint = "remove them; put them into environment variables or a netrc file: docs/charts.md"
             yield document.problem((*path, key), f"'{key}' must not contain credentials", hint)
 
 

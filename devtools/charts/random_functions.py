@@ -132,5 +132,5 @@ def _reached(text: _Text, named: Mapping[str, _Text]) -> set[str]:
 def describe(found: tuple[Random, ...]) -> Iterator[str]:
     """Return `randAlphaNum in templates/secret.yaml` for each file."""
     for item in found:
-        exception = ", unless its lookup finds what is there" if item.lookup else ""
+        exception = ", unless its lookup finds an existing object" if item.lookup else ""
         yield f"{', '.join(item.calls)} in {item.file}{exception}"

@@ -191,9 +191,9 @@ class Charts:
         unknown = [path for path in found if not path.parts[0].startswith(WORK)]
         where = Location(file=self.lock.file)
         if self.lock.missing and unknown:
-            cause = Cause(where=where, message="is missing", hint="take it from version control again")
+            cause = Cause(where=where, message="is missing", hint="restore it from version control")
             return [cause.problem([str(path) for path in unknown])]
-        message, hint = "lies there, and the lock does not speak of it", "delete it, or pin its version"
+        message, hint = "is not in the lock", "delete it, or pin its version"
         return problems + [Problem(where=where, message=f"{path} {message}", hint=hint) for path in unknown]
 
     def _wrong_archives(self, entries: Iterable[LockEntry], check: Callable[[Path, LockEntry], None]) -> list[Problem]:
@@ -277,7 +277,7 @@ class Charts:
         """Return why no third-party chart is known at all; None if only this one is unknown."""
         if not self.lock.missing:
             return None
-        hint = "take it from version control again, or pin each chart in it, then run: invoke charts.vendor"
+        hint = "restore it from version control, or pin each chart in it, then run: invoke charts.vendor"
         cause = Cause(where=Location(file=self.lock.file), message="is missing", hint=hint)
         return self._no_directory(self.directory) or cause
 
@@ -287,7 +287,7 @@ class Charts:
         if missing is None:
             return None
         message = "is not a directory" if missing.exists() else "is missing"
-        hint = "take it from version control again, or put the charts there"
+        hint = "restore it from version control, or put the charts there"
         return Cause(where=Location(file=relative(missing, self._root)), message=message, hint=hint)
 
     def _near(self, name: str) -> str:

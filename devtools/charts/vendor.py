@@ -136,7 +136,7 @@ class Vendor:
         if not digest or digest[1] != sha256_of(archive):
             raise ConfigError(f"chart archive {archive.name} of '{entry.chart}' does not match its provenance file")
         if self._keyring is None:
-            return "not verified: there is no keyring"
+            return "not verified: no keyring"
         failed = f"the signature of chart archive {archive.name} of '{entry.chart}' is not trusted"
         run_helm(self._runner, helm.verify(archive, self._keyring), failed, hint=f"the keyring is {self._keyring}")
         return "verified"

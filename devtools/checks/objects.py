@@ -94,7 +94,7 @@ def _finding(fault: Fault, item: Made, shown: Callable[[Path], Path]) -> Finding
         kind, version = item.body.get("kind"), item.body.get("apiVersion")
         group = str(version).rpartition("/")[0]
         custom = "." in group and not group.endswith(".k8s.io")
-        why = "no CRD of the stack brings this kind" if custom else "this Kubernetes does not serve this kind"
+        why = "no CRD of the stack defines this kind" if custom else "this Kubernetes does not serve this kind"
         return item.finding("objects", f"{item.name}: {why}: {kind} of {version}", ("apiVersion",), shown)
     if fault.kind == "unknown field":
         return item.finding("objects", f"{item.name}: unknown field {field}", fault.path, shown)

@@ -57,4 +57,4 @@ class Program:
         try:
             return parse(result.stdout)
         except (ValueError, KeyError, TypeError) as error:
-            raise EnvironmentFault(f"{self.name} could not {what}: its answer is not what was expected") from error
+            raise EnvironmentFault(f"{self.name} could not {what}: unexpected output") from error

@@ -309,7 +309,7 @@ def vendor_for(app: App, keyring: str) -> Vendor:
     usual = Path(app.environ.get("HOME", "/nonexistent")) / ".gnupg" / "pubring.gpg"  # Helm's own default
     ring = app.cwd / keyring if keyring else usual if usual.is_file() else None
     if keyring and ring and not ring.is_file():
-        raise ConfigError(f"there is no keyring {ring}", hint="create one with: gpg --export >FILE")
+        raise ConfigError(f"keyring {ring} does not exist", hint="create one with: gpg --export >FILE")
     return Vendor(app.charts, lambda home: helm_charts(app, home), app.runner, ring, chart_keys(app))
 
 

@@ -17,7 +17,7 @@ def create(app: App, output: str, *, recreate: bool = False, force: bool = False
     With `force` it is replaced even if runs are under way on it.
     """
     if force and not recreate:
-        raise ConfigError("--force goes with --recreate", hint="only a cluster that is replaced can harm a run")
+        raise ConfigError("--force requires --recreate", hint="only --recreate affects runs: add it, or remove --force")
     from devtools.app.providers import say_unused_keys, say_why_embedded
 
     say_why_embedded(app)
@@ -88,7 +88,7 @@ def _check_runs(app: App, verb: str, *, force: bool) -> None:
         return
     message = f"a run is under way on cluster {app.cluster_name}: {', '.join(runs)}"
     if not force:
-        hint = f"wait for it or stop it; --force {verb} the cluster without regard to it"
+        hint = f"wait for it or stop it; --force {verb} the cluster anyway"
         raise EnvironmentFault(message, hint=hint)
     app.say(message)
 

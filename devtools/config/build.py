@@ -24,7 +24,7 @@ class DefaultsFile:
     helm: HelmKeys = field(default_factory=HelmKeys)
     """Helm's defaults for every release."""
     release: ReleaseKeys = field(default_factory=ReleaseKeys)
-    """Any other key that every release takes when it does not say otherwise."""
+    """Defaults for the other keys of every release."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

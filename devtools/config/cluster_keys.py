@@ -16,7 +16,7 @@ K3D_ONLY = (
 )
 _ONLY = {"context": "context", "nodes": "kwok", **dict.fromkeys(K3D_ONLY, "k3d")}  # key → its provider
 _INSTEAD = {
-    "context": "add provider: context, or take it out",
+    "context": "add provider: context, or remove this key",
     "nodes": "it counts simulated nodes: k3d has servers and agents",
 }
 
@@ -61,12 +61,12 @@ def _problems(
         if not 0 < number < 2**16:
             yield document.problem((*path, "ports", index), f"{number} is not a port", "1 to 65535")
         elif other := owners.setdefault(number, port) != port and owners[number]:
-            yield document.problem((*path, "ports", index), f"port {number} is taken by '{other}' already")
+            yield document.problem((*path, "ports", index), f"port {number} is already used by '{other}'")
     file = keys.get("config", "")
     if file and not is_inside(file):
         yield document.problem((*path, "config"), "'config' must be a path inside the repository")
     elif file and not (root / file).is_file():
-        yield document.problem((*path, "config"), f"there is no file {file}")
+        yield document.problem((*path, "config"), f"file {file} does not exist")
 
 
 def _provider_problems(

@@ -124,7 +124,7 @@ def _resolved(environment: Environment, settings: Settings) -> tuple[Environment
 
 def _missing(file: Path) -> Cause:
     """Return an environment's own file, which is optional; if many values are missing, it may be the cause."""
-    hint = "take it from version control again, or write what they look for"
+    hint = "restore it from version control, or add the missing values"
     return Cause(where=Location(file=file), message="is missing", hint=hint, few=FEW)
 
 
@@ -201,7 +201,7 @@ def _stray_in(
     if releases is None:
         return []
     names = [f"{release}{suffix}" for release in releases for suffix in (".yaml", SUFFIX)]
-    message = "no release of this layer is called so"
+    message = "no release of this layer has this name"
     return [_stray(root, path, message, names, "releases") for path in files if path.name not in names]
 
 

@@ -45,7 +45,7 @@ class Paths:
     environments: Text = "environments"
     """The overlays; `environments` when absent."""
     simulation: Text = "simulation"
-    """What plays the controllers on the embedded cluster; `simulation` when absent."""
+    """The directory of Stages that simulate controllers on the embedded cluster; `simulation` when absent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ class ClusterSettings:
     name: ClusterName = ""
     """Its name; the stack's when absent."""
     provider: Literal["auto", "kwok", "k3d", "context"] = "auto"
-    """`auto` (k3d where a Docker engine answers, else kwok), `kwok`, `k3d` or `context`."""
+    """`auto` (k3d if a Docker engine answers, else kwok), `kwok`, `k3d` or `context`."""
     context: Text = ""
     """The kube context of provider `context`; it must be in `allowed_contexts`."""
     nodes: Annotated[int, Limits(ge=1, le=100)] = 3
@@ -77,17 +77,17 @@ class ClusterSettings:
     mirrors: Mapping[Text, tuple[Url, ...]] = field(default_factory=dict)
     """Registries by host, and the URLs from which the nodes of a k3d cluster pull instead."""
     volumes: tuple[Volume, ...] = ()
-    """What is mounted into every node of a k3d cluster: a path from the repository's root, or a volume of Docker's."""
+    """Volumes mounted into every node of a k3d cluster: paths from the repository's root, or Docker volumes."""
     traefik: bool = False
     """Whether k3s installs Traefik, which takes ports 80 and 443 of a k3d cluster; false when absent."""
     config: Text = ""
-    """A k3d configuration file inside the repository; the other keys are laid over it."""
+    """A k3d configuration file inside the repository; the other keys override it."""
     declared: Derived[tuple[str, ...]] = ()  # keys that devtools.yaml has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnvironmentSettings:
-    """What differs in one environment."""
+    """Settings of one environment."""
 
     cluster: ClusterSettings = ClusterSettings()
     """Keys of `cluster` for this environment."""
@@ -111,7 +111,7 @@ class Settings:
     clusters: Annotated[Mapping[str, ClusterSettings], Written(Mapping[Name, EnvironmentSettings], "environments")] = (
         field(default_factory=dict)
     )
-    """What differs in an environment, by its name."""
+    """Settings of each environment, by its name."""
     extends: Derived[Mapping[str, str]] = field(default_factory=dict)  # the environment under another one
     references: bool = False
     """Whether `${path.to.value}` in layer files and overlays stands for an environment's value; false when absent."""
@@ -122,9 +122,9 @@ class Settings:
     allowed_contexts: tuple[Text, ...] = ()
     """Kube contexts that may be written to, besides those of clusters made here."""
     gitops: GitopsSettings | None = None
-    """What GitOps exports need to know."""
+    """Settings of GitOps exports."""
     chart_mirror: Mirror = ""
-    """Where third-party charts come from instead of the lock's sources."""
+    """The source of third-party charts, instead of the lock's sources."""
     chart_ca: Mapping[Host, Text] = field(default_factory=dict)
     """By host (`charts.example.com`, `10.0.0.1:8443`) of charts, the PEM file of the authorities to trust there."""
 

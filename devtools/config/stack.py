@@ -154,7 +154,7 @@ def _name_problems(file: Path, numbers: dict[str, Path]) -> list[Problem]:
     first = numbers.setdefault(file.stem[:2], file)
     if first == file:
         return []
-    return [Problem(where=where, message=f"layer number {file.stem[:2]} is taken by {first}")]
+    return [Problem(where=where, message=f"layer number {file.stem[:2]} is already used by {first}")]
 
 
 def _clashes(layers: Iterable[Layer]) -> list[Problem]:
@@ -165,7 +165,7 @@ def _clashes(layers: Iterable[Layer]) -> list[Problem]:
     for layer in layers:
         other = names.setdefault(layer.alias, layer.file) if layer.alias else layer.file
         if other != layer.file:
-            message = f"alias '{layer.alias}' is taken by {other}"
+            message = f"alias '{layer.alias}' is already used by {other}"
             problems.append(Problem(where=Location(file=layer.file), message=message))
         for release in layer.releases:
             first = releases.setdefault(release.id, release.where)

@@ -19,7 +19,7 @@ FILE = "tenant.yaml"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """A group of people, and what they may do in a tenant's namespaces."""
+    """A group of users and its role in a tenant's namespaces."""
 
     group: Text
     """The group, as the cluster's identity provider names it."""
@@ -36,9 +36,9 @@ class Tenant:
     quota: Mapping[Text, Text] = field(default_factory=dict)
     """Hard limits of each of its namespaces, as in a ResourceQuota."""
     members: tuple[Member, ...] = ()
-    """Who may do what in its namespaces."""
+    """Groups and their roles in its namespaces."""
     applications: tuple[Text, ...] = ()
-    """Releases of the stack that it gets its own of, by name, in its first namespace."""
+    """Releases of the stack that are also installed for it, by name, in its first namespace."""
     environments: tuple[Name, ...] = ()
     """The environments it belongs to; all when absent."""
     name: Derived[str]

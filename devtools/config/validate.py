@@ -168,9 +168,9 @@ def _words(kind: Any, path: KeyPath, detail: Mapping[str, Any]) -> tuple[str, st
 def _instead(path: KeyPath, found: Any) -> str:
     """Return what to write instead of helmfile's value of a key with the same name."""
     if path[-1:] == ("values",) and isinstance(found, list):
-        return "write one map; what a file holds is an overlay: environments/ENV/LAYER/RELEASE.yaml"
+        return "write one map; values from a file belong in an overlay: environments/ENV/LAYER/RELEASE.yaml"
     if path[-2:-1] == ("secrets",) and "." in str(found):
-        return "encrypted values are beside the overlay: environments/ENV/LAYER/RELEASE.secrets.yaml"
+        return "put encrypted values next to the overlay: environments/ENV/LAYER/RELEASE.secrets.yaml"
     return ""
 
 

@@ -201,7 +201,7 @@ class _Look(LiveObjects):
         if error.status == NOT_FOUND:
             return ObjectDrift(ref=item.ref, state="missing", reason="its namespace is gone")
         if error.status == _FORBIDDEN and "cannot patch resource" in error.text:
-            hint = "drift is found by dry runs of an apply: this user must be allowed to patch what is deployed"
+            hint = "drift uses dry-run applies: this user needs permission to patch the deployed objects"
             raise error.changed(hint=hint)
         reason = item.redactor.text(_VALUE.sub("Invalid value", error.text))
         return ObjectDrift(ref=item.ref, state="refused", reason=reason)

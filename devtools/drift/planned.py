@@ -172,7 +172,7 @@ class _Prediction(LiveObjects):
             return added(item)
         if one.step.action is Action.INSTALL and not is_ours and same_object(one.old, item.ref):
             pods = pods_of(item.ref.kind, desired)
-            return ObjectChange(ref=item.ref, does="replace", reason="its release is installed anew", restarts=pods)
+            return ObjectChange(ref=item.ref, does="replace", reason="its release is reinstalled", restarts=pods)
         found = differences(item.ref, live, desired, manager)
         found = (*found, *forgotten(one, item, live, found))
         return self._changed(one, item, found, live, desired, manager) if found else None
@@ -181,7 +181,7 @@ class _Prediction(LiveObjects):
         """Return the change of an object whose kind is not served: it is new, if its CRD is created before."""
         if f"{item.ref.api_version}/{item.ref.kind}" in self._coming:
             return added(item, "its CRD comes with this plan")
-        return added(item, "the cluster does not serve this kind, and no step of this plan brings its CRD")
+        return added(item, "the cluster does not serve this kind, and no step of this plan installs its CRD")
 
     def _changed(
         self,
@@ -211,7 +211,7 @@ class _Prediction(LiveObjects):
         if error.status == NOT_FOUND and live is None:
             return added(item)  # its namespace is created before
         if error.status == FORBIDDEN and "cannot patch resource" in error.text:
-            hint = "plan --diff asks by dry runs of an apply: this user must be allowed to patch what it deploys"
+            hint = "plan --diff uses dry-run applies: this user needs permission to patch these objects"
             raise error.changed(hint=hint)
         old = same_object(one.old, item.ref)
         found = changes(old.body, item.body, "") if old else ()

@@ -12,7 +12,7 @@ from devtools.model import Action, ObjectRef, Plan, ReleaseId
 from devtools.process.runner import Cancel
 
 GOOD = frozenset({Outcome.INSTALLED, Outcome.UPGRADED, Outcome.UNCHANGED, Outcome.UNINSTALLED, Outcome.DISABLED})
-_GO_ON = "run the same command again: it goes on from here"
+_GO_ON = "run the same command again: it continues from here"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

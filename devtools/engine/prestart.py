@@ -79,7 +79,7 @@ class Prestart:
         results = [launch.result for launch in self._dropped]
         wait(results, self._grace)
         for launch in self._dropped:
-            launch.stop.set("its turn never came")
+            launch.stop.set("it was not needed")
         wait(results)
 
     def _start(self, step: Step) -> None:

@@ -164,8 +164,8 @@ def _namespaces(needs: Needs, found: Found) -> Iterator[Check]:
 def _custom_kinds(needs: Needs, found: Found) -> Iterator[Check]:
     for version, kind in sorted(needs.kinds):
         good = (version, kind) in found.served
-        message = f"{version} is served" if good else f"{version} is not served, and no exported chart brings its CRD"
-        yield _check(f"kind {kind}", message, "install its CRD, or the operator that brings it", good=good)
+        message = f"{version} is served" if good else f"{version} is not served, and no exported chart installs its CRD"
+        yield _check(f"kind {kind}", message, "install its CRD, or the operator that installs it", good=good)
 
 
 def _storage(needs: Needs, found: Found) -> Iterator[Check]:

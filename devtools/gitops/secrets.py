@@ -30,7 +30,7 @@ def secret_problems(stack: Stack, store: str) -> Iterable[Problem]:
     for release in stack.releases() if not store else ():
         if release.secrets and release.installed and release.gitops:
             hint = "set gitops.secret_store in devtools.yaml: the name of a ClusterSecretStore"
-            message = f"release {release.id} has secrets, and no store is set that they come from"
+            message = f"release {release.id} has secrets, but no secret store is set"
             yield Problem(where=release.where, message=message, hint=hint)
 
 

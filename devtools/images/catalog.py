@@ -40,11 +40,11 @@ class Pinned:
     tag: ImageTag
     """Its tag."""
     digest: ImageDigest = ""
-    """Of what the tag meant when it was first pulled; null until then. What is built here has none."""
+    """Digest of the image when the tag was first pulled; null until then. Images built here have none."""
     purpose: Text
-    """What it is for."""
+    """Its purpose."""
     build: Build | None = None
-    """How it is built; what has neither this nor `archive` is pulled."""
+    """How it is built; an image with neither this nor `archive` is pulled."""
     archive: Annotated[Path | None, Written(Text)] = None
     """An archive that `docker save` wrote, from the repository's root, instead of a registry."""
     where: Derived[Location]
@@ -140,8 +140,8 @@ def _entry_problems(keys: Mapping[str, Any], document: Document, index: int) -> 
     if "build" in keys and "archive" in keys:
         problems.append(document.problem((*path, "archive"), "'archive' and 'build' exclude each other"))
     if keys.get("digest") and ("build" in keys or "archive" in keys):
-        message = "only what is pulled has a 'digest'"
-        problems.append(document.problem((*path, "digest"), message, "take it out, or make it null"))
+        message = "only a pulled image has a 'digest'"
+        problems.append(document.problem((*path, "digest"), message, "remove it, or make it null"))
     build = keys.get("build", {})
     named = {("archive",): keys.get("archive"), ("build", "context"): build.get("context")}
     named["build", "file"] = build.get("file")

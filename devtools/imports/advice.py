@@ -28,7 +28,7 @@ NOT_CARRIED: Mapping[str, str] = {
     "kubeVersion": "charts are rendered with the version of the cluster",
     "disableValidation": "the API server validates",
     "disableOpenAPIValidation": "the API server validates",
-    "skipSchemaValidation": "mend the values, or the schema in the chart",
+    "skipSchemaValidation": "fix the values, or the schema in the chart",
     "enableDNS": "write the address into the values",
     "unitTests": "run helm unittest yourself",
     "description": "write it as a comment",

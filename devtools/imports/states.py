@@ -43,7 +43,7 @@ def read_states(text: str) -> tuple[State, ...]:
     try:
         return tuple(State(source=Path(source.strip()), data=read_map(body.encode())) for source, body in pairs)
     except ValueError as error:
-        raise DevtoolsError(f"helmfile build printed what is not YAML: {error}") from error
+        raise DevtoolsError(f"the output of helmfile build is not YAML: {error}") from error
 
 
 def read_list(text: str) -> dict[tuple[str, str], bool]:
@@ -55,7 +55,7 @@ def read_list(text: str) -> dict[tuple[str, str], bool]:
             for row in rows
         }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DevtoolsError("helmfile list printed what is not a list of releases") from error
+        raise DevtoolsError("the output of helmfile list is not a list of releases") from error
 
 
 def releases_of(states: Iterable[State], listed: Mapping[tuple[str, str], bool], namespace: str) -> tuple[Found, ...]:

@@ -134,7 +134,7 @@ def _put(tree: Any, where: tuple[str | int, ...], value: Any, name: str) -> None
         if isinstance(step, int) and isinstance(tree, list):
             tree.extend([None] * (step + 1 - len(tree)))
         elif not (isinstance(step, str) and isinstance(tree, dict)):
-            raise ConfigError(f"set: '{name}' leads into what is neither a map nor a list")
+            raise ConfigError(f"set: '{name}' leads into a value that is neither a map nor a list")
         if last:
             tree[step] = value
             return

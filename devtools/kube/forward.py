@@ -117,10 +117,10 @@ class _Incoming(io.RawIOBase):
         except WebSocketConnectionClosedException:
             return None
         except WebSocketTimeoutException as error:
-            raise TimeoutError("nothing came back") from error
+            raise TimeoutError("nothing received") from error
         except WebSocketException as error:
             raise ConnectionError(_first_line(error)) from error
 
 
 def _first_line(text: object) -> str:
-    return (str(text).strip().splitlines() or ["no reason was given"])[0]
+    return (str(text).strip().splitlines() or ["no reason reported"])[0]

@@ -106,7 +106,7 @@ class Contract:
     equals: str = ""
     """The value that `jsonpath` must have, as text."""
     http: HttpCheck | None = None
-    """An HTTP request that must be answered as said, instead of an object."""
+    """An HTTP request that must get the declared answer, instead of an object."""
     timeout: key.Duration = 0.0
     """How long it may take to become true; the release's timeout when absent."""
 
@@ -188,7 +188,7 @@ class ReleaseKeys(HelmKeys):
     after: tuple[Hook, ...] = ()
     """Commands run after it is synced, once it is ready and keeps its contract."""
     on_failure: Literal["keep", "rollback", "uninstall"] = "keep"
-    """What is done if its sync fails: `keep` it as it is (the default), `rollback` or `uninstall` it."""
+    """The action if its sync fails: `keep` it unchanged (the default), `rollback` or `uninstall` it."""
     installed: Annotated[bool, key.Written(key.Switch)] = True
     """Whether it is installed: true, false, or a dotted path into the environment's values."""
     environments: tuple[key.Name, ...] | None = None

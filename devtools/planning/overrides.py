@@ -11,8 +11,8 @@ from devtools.planning.plan import Selection
 from devtools.planning.selection import find_release
 
 EVERY = "*"  # stands for all releases that another tool installed
-RECREATE = "what cannot be changed in place is recreated, as asked"
-TAKE = "fields held by others are taken over, as asked"
+RECREATE = "objects that cannot be changed in place are recreated, as requested"
+TAKE = "fields of other field managers are taken over, as requested"
 _SYNCED = frozenset({Action.INSTALL, Action.UPGRADE, Action.UNCHANGED})
 
 

@@ -295,7 +295,7 @@ def _cannot_run(command: Command, error: OSError) -> EnvironmentFault:
     """Return why a program did not start; a missing working directory looks like a missing program."""
     program = command.argv[0]
     if command.cwd is not None and not command.cwd.is_dir():
-        return EnvironmentFault(f"cannot run {program} in {command.cwd}: there is no such directory")
+        return EnvironmentFault(f"cannot run {program} in {command.cwd}: the directory does not exist")
     if error.errno == errno.EAGAIN:
         return limit_reached()
     if isinstance(error, FileNotFoundError) and (interpreter := _interpreter(command)):

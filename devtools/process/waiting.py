@@ -47,6 +47,6 @@ def within(seconds: float, cancel: Cancel, work: Callable[[], T]) -> T:
         if cancel.is_set():
             raise Interrupted(cancel.reason or "interrupted")
         if (left := deadline - time.monotonic()) <= 0:
-            raise Expired(f"nothing came back within {seconds:.0f} s")
+            raise Expired(f"nothing received within {seconds:.0f} s")
         wait((result,), min(_TICK, left))
     return result.result()

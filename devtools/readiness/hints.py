@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_NEEDS = "where another release makes what is missing, say so with `needs`"
+_NEEDS = "if another release makes the missing object, declare that with `needs`"
 _CLASSES = "`kubectl get storageclasses` shows what there is"
 # reason, pattern of the message, hint: the first match counts; a wrong hint is worse than none
 _HINTS = tuple(
@@ -14,7 +14,7 @@ _HINTS = tuple(
         (
             "ErrImageNeverPull",
             "",
-            "bring it into the nodes with `invoke images.preload`, or let them pull it: imagePullPolicy",
+            "load it into the nodes with `invoke images.preload`, or let them pull it: imagePullPolicy",
         ),
         (
             "Image",
@@ -24,10 +24,10 @@ _HINTS = tuple(
         ("Image", "", "is the image's name right, and does the cluster reach its registry?"),
         ("", "executable file not found", "its image has no such program: correct the command, or the image"),
         ("CrashLoopBackOff|^BackOff", r"\(OOMKilled\)", "it takes more memory than its limit: resources.limits.memory"),
-        ("CrashLoopBackOff|^BackOff", "", "where it only waits for another release, say so with `needs`"),
+        ("CrashLoopBackOff|^BackOff", "", "if it only waits for another release, declare that with `needs`"),
         ("CreateContainerConfigError|FailedMount", r"not found|couldn't find|non-?existent", _NEEDS),
         ("FailedCreate", r"not found|no PriorityClass with name", _NEEDS),
-        ("FailedCreate", "exceeded quota", "`kubectl describe resourcequotas` shows what is used, and by how much"),
+        ("FailedCreate", "exceeded quota", "`kubectl describe resourcequotas` shows the usage and the limits"),
         ("Unschedulable", "", "compare what the pod asks for with `kubectl describe nodes`"),
         ("ProvisioningFailed|FailedBinding", "", _CLASSES),
         ("ExternalProvisioning", "", "the provisioner of its storage class does not answer: is it installed?"),

@@ -32,7 +32,7 @@ from devtools.readiness.rules import (
 LOOK_AT_EVENTS = 3.0  # seconds after which the events of a release that is not ready are listed
 STAYS_UP = 2.0  # seconds a container without a readiness probe must have run
 STAYS_UP_AGAIN = 10.0  # the same for a restarted one: as long as kubelet's first back-off
-MORE_TIME = "where it only needs more time, raise the release's `timeout`"
+MORE_TIME = "if it only needs more time, raise the release's `timeout`"
 _API_VERSIONS = {  # kinds that are checked for symptoms
     "Deployment": "apps/v1",
     "StatefulSet": "apps/v1",

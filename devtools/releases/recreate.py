@@ -67,7 +67,7 @@ def immutable(found: Sequence[Refusal]) -> tuple[ObjectRef, ...]:
 def _hint(release: Release, found: Sequence[Refusal]) -> str:
     """Return the command that continues, or why there is none."""
     if protected := [str(item.ref) for item in found if item.why == "immutable" and item.ref.kind in HOLDS_DATA]:
-        return f"{protected[0]} is not recreated: what it holds would be lost; undo the change, or delete it yourself"
+        return f"{protected[0]} is not recreated: its data would be lost; undo the change, or delete it yourself"
     flags = [] if all(item.why == "immutable" for item in found) else [f"--take-ownership {release.id}"]
     flags += [f"--recreate {release.id}"] if any(item.why == "immutable" for item in found) else []
     return f"invoke layer {release.layer} {' '.join(flags)}"

@@ -120,7 +120,7 @@ def _standing(release: Mapping[str, Any]) -> str:
     what = "compared with" if release["drifts"] else "nothing differs from"
     if release["compared_status"] == "deployed":
         return f"{is_}: {what} revision {number}, the last that is deployed"
-    return f"{is_}, and none is deployed: {what} what that revision declares"
+    return f"{is_}, and none is deployed: {what} the objects of that revision"
 
 
 def _object_lines(release: Mapping[str, Any], drift: Mapping[str, Any], width: int) -> list[Line]:

@@ -163,7 +163,7 @@ class RunFiles:
         """Report once that logs are incomplete."""
         if not self._warned:
             self._warned = True
-            self._warn(f"logs in {self._directory} are incomplete: {error.strerror or error}; the run goes on")
+            self._warn(f"logs in {self._directory} are incomplete: {error.strerror or error}; the run continues")
 
 
 def _log_of(event: Event) -> str:

@@ -186,7 +186,7 @@ def _release_lines(item: Mapping[str, Any], pad: int, states: int, width: int) -
     if item["missing"]:
         notices.append(f"missing on the cluster: {', '.join(item['missing'])}")
     elif state == "deployed" and not item["ready"]:
-        notices.append("not seen ready yet")
+        notices.append("readiness not confirmed yet")
     return lines + [line for notice in notices for line in wrapped(notice, width, "      ", "warn")]
 
 

@@ -36,7 +36,7 @@ from devtools.run_context.session import Session
 FIRST_LOOK = 1.0  # seconds; most releases have no hooks that take longer
 PAUSE = 0.3
 LINGER = 10.0  # seconds that helm may take to notice that a hook has failed
-_GO_ON = "invoke cluster.status; when the server is back, the same command goes on from here"
+_GO_ON = "invoke cluster.status; when the server is back, the same command continues from here"
 _API_VERSIONS = {"Job": "batch/v1", "Pod": "v1"}
 _VERBS = {  # helm's operation, by the status of the release meanwhile
     "pending-install": "install",
@@ -102,7 +102,7 @@ class HookWatch:
                 deadline = time.monotonic() + (LINGER if self._look() else 0.0)
                 self._tell()
             elif time.monotonic() >= deadline:
-                stop.set("it waits in vain")
+                stop.set("its wait cannot succeed")
             wait_for((helm,), PAUSE if self._hooks else FIRST_LOOK)
 
     def _tell(self) -> None:

@@ -186,7 +186,7 @@ class Smoke:
                 wait_for((helm,), 0.1)
                 watch.look()
                 if watch.needs_no_helm():
-                    stop.set("it waits in vain")
+                    stop.set("its wait cannot succeed")
             watch.finish()
             return self._end(watch, helm.result())
 
@@ -226,7 +226,7 @@ class Smoke:
         if watch.is_gone and not result.ok:
             gone = f"its {watch.test.kind} was deleted while it ran"
             if watch.test.is_deleted_on_failure:
-                gone = "it failed, and Helm deleted it before it was seen how: its hook-delete-policy says so"
+                gone = "it failed, and Helm deleted it by its hook-delete-policy before the reason could be read"
             return TestResult(verdict=Verdict.FAILED, reason=watch.exit() or gone, details=tuple(watch.tail))
         if not result.ok:
             return self._failure(watch, result)
@@ -240,7 +240,7 @@ class Smoke:
         """Return passed if a kubelet ran it; a pod that only a Stage completed proves nothing about its script."""
         real, nodes = self._session.real_node, watch.nodes()
         if real is not None and nodes != {real}:
-            reason = "no real node ran it" if nodes else "its pod was gone before it was seen"
+            reason = "no real node ran it" if nodes else "its pod was deleted before its status could be read"
             return TestResult(verdict=Verdict.SIMULATED, reason=reason)
         skipped = watch.skipped()
         return (
@@ -255,7 +255,7 @@ class Smoke:
         failure = classify(result.stderr)
         text = failure.text
         if watch.ended == "complete":
-            why = "helm did not notice" if result.cancelled else f"helm said: {text}"
+            why = "helm did not notice" if result.cancelled else f"helm: {text}"
             self._warn(test.release, f"{test.name} succeeded, but {why}")
             return self._success(watch)
         if fault := thread_limit(result):

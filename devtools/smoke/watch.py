@@ -173,7 +173,7 @@ class Watch:
         last_lines = [log.last for (_, container), log in self._logs.items() if container in names]
         for line in last_lines:
             if match := _SKIPPED.match(line.strip()):
-                return match["why"] or "it says no more"
+                return match["why"] or "it reports no reason"
         if self.test.is_optional and not any(line.startswith("result: ") for line in last_lines):
             return "its log was not read to the end, so it is unknown whether it checked anything"
         return None
@@ -269,7 +269,7 @@ class Watch:
             if log.lines <= MOST_LINES:
                 self._emit(container, line)
             elif log.lines == MOST_LINES + 1:
-                self._emit(container, f"(what is printed after {MOST_LINES} lines is left out)")
+                self._emit(container, f"(output after {MOST_LINES} lines is left out)")
 
     def _emit(self, container: str, line: str) -> None:
         where = str(self.test.release.id)

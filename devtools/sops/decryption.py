@@ -76,7 +76,7 @@ def _refused(code: int, file: Path, shown: Path) -> Decrypted:
         hint = f"set SOPS_AGE_KEY_FILE, or unlock the key; a recipient can add yours: sops updatekeys {shown}"
     elif code in {_CHANGED, _NO_MAC}:
         message = "was changed by something other than sops: its checksum is wrong"
-        hint = f"take it from version control again, then edit it with: sops edit {shown}"
+        hint = f"restore it from version control, then edit it with: sops edit {shown}"
     else:
         message = f"cannot be decrypted: sops ended with exit code {code}"
         hint = f"see why: sops decrypt {shown}"

@@ -7,7 +7,7 @@ from invoke.context import Context
 
 from devtools.tasks.declaration import our_task, run
 
-_ENV = "environment whose cluster is meant, if it has its own (default: the one in devtools.yaml)"
+_ENV = "environment whose cluster to use, if it has its own (default: the one in devtools.yaml)"
 _FORCE = "also while a run of this or another machine is under way on the cluster"
 
 

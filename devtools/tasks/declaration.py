@@ -132,7 +132,7 @@ def refuse_dry(name: str, output: str) -> None:
 end_quietly(_OurTask)
 allow_bytecode()
 
-_RUN = "text, json (one document at the end) or jsonl (events as they come)"
+_RUN = "text, json (one document at the end) or jsonl (events as they occur)"
 OUTPUT_OF_PLANS = f"{_RUN}; with --diff text, json or markdown"
 
 
@@ -150,7 +150,7 @@ _FLAGS = {
     "env": _Flag("environment whose overlays apply (default: the one in devtools.yaml)"),
     "output": _Flag(_RUN),
     "show-secrets": _Flag("also show values whose key looks secret (default: ***)"),
-    "set": _Flag("replace a value of the environment for this run: key=value (may be given again)", "sets", None),
+    "set": _Flag("replace a value of the environment for this run: key=value (repeatable)", "sets", None),
     "force": _Flag("sync releases that are unchanged, too", "force"),
     "force-local": _Flag("also write to an environment that a GitOps controller deploys", "force_local"),
     "dry-run": _Flag("print the plan and touch nothing", "dry_run"),
@@ -162,19 +162,17 @@ _FLAGS = {
     "retest": _Flag("test unchanged layers, too", "retest"),
     "yes": _Flag("change the cluster of provider context without asking", "yes"),
     "verbose": _Flag("show what helm and the hooks print", "verbose"),
-    "recreate": _Flag(
-        "recreate objects of this release whose immutable fields change (may be given again)", "recreate", None
-    ),
+    "recreate": _Flag("recreate objects of this release whose immutable fields change (repeatable)", "recreate", None),
     "take-ownership": _Flag(
         "take over this release, its fields and its objects from other owners, or '*' for every release that "
-        "another tool installed (may be given again)",
+        "another tool installed (repeatable)",
         "take",
         None,
     ),
-    "stage": _Flag("only layers of this stage (may be given again)", "selector.stages", None),
-    "release": _Flag("only this release, name or namespace/name (may be given again)", "selector.releases", None),
+    "stage": _Flag("only layers of this stage (repeatable)", "selector.stages", None),
+    "release": _Flag("only this release, name or namespace/name (repeatable)", "selector.releases", None),
     "label": _Flag(
-        "only releases with these labels: a=b,c!=d or name=web (may be given again: any may match)",
+        "only releases with these labels: a=b,c!=d or name=web (repeatable: any may match)",
         "selector.labels",
         None,
     ),

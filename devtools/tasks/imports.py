@@ -15,7 +15,7 @@ from devtools.tasks.declaration import our_task, run
     iterable=["env"],
     help={
         "path": "the helmfile, or the directory that holds it",
-        "env": "only this environment of the helmfile (may be given again; default: all it declares)",
+        "env": "only this environment of the helmfile (repeatable; default: all it declares)",
         "out": "the root of the repository to write to (default: this one)",
         "namespace": "the namespace of releases that have none (default: default)",
         "overwrite": "replace files that are there with other content",
@@ -59,7 +59,7 @@ def helmfile(
 @our_task(
     iterable=["namespace"],
     help={
-        "namespace": "only releases in this namespace (may be given again; default: all)",
+        "namespace": "only releases in this namespace (repeatable; default: all)",
         "env": "the environment whose cluster is read, and whose overlays are written",
         "out": "the root of the repository to write to (default: this one)",
         "overwrite": "replace files that are there with other content",

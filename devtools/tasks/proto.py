@@ -48,7 +48,7 @@ def breaking(_: Context, against: str = "", output: str = "text") -> None:
 @our_task(
     iterable=["label"],
     help={
-        "label": "the label that the commit gets instead of the registry's default one (may be given again)",
+        "label": "the label that the commit gets instead of the registry's default one (repeatable)",
         "no-push": "build only: clusters will see the last published module",
         "force": "push files that were pushed before, too",
     },

@@ -156,7 +156,7 @@ def _failure(family: Family, result: Result, log: Path) -> DevtoolsError:
     what = f"{family.name} {family.version}"
     if result.cancelled:
         return Interrupted(
-            f"stopped while building {what}; no partial build was kept", hint="run the same command again"
+            f"stopped while building {what}; the partial build was removed", hint="run the same command again"
         )
     if result.timed_out:
         return TimedOut(f"building {what} took more than {LIMIT / 60:.0f} min", hint=f"see {log}")

@@ -102,7 +102,7 @@ def test_no_push_is_refused_while_tilt_runs_without_it(machine: Machine) -> None
     machine.calls()
     refused = up(machine, Options(push=False, output="json"))
     assert refused.code is ExitCode.ENVIRONMENT
-    assert f"Tilt (pid {pid}) was started without --no-push and goes on publishing" in refused.err
+    assert f"Tilt (pid {pid}) was started without --no-push and continues to publish" in refused.err
     assert "invoke bootstrap.down --keep-cluster, then: invoke bootstrap --no-push" in refused.err
     assert machine.pid() == pid
     down(machine, keep_cluster=True)
@@ -234,7 +234,7 @@ def test_down_leaves_a_cluster_alone_on_which_a_run_works(machine: Machine) -> N
         refused = down(machine)
         expected = f"a run is under way on cluster demo: invoke up by anna@laptop (pid {run.pid}, since 10:00)"
         assert (refused.code, expected in refused.err) == (ExitCode.ENVIRONMENT, True), refused.err
-        assert "--force removes the cluster without regard to it" in refused.err
+        assert "--force removes the cluster anyway" in refused.err
         assert not {"docker buildx rm", "k3d cluster delete"} & set(short(machine.calls()))
         assert run.poll() is None
         forced = down(machine, force=True)
@@ -300,7 +300,7 @@ def test_taken_ports_are_named_with_their_holders(machine: Machine) -> None:
         (settings.registry_port, "cluster.registry_port"),
         (tilt, f"TILT_PORT={tilt + 1} invoke bootstrap"),
     ):
-        (line,) = [line for line in done.err.splitlines() if f"port {port} is taken by" in line]
+        (line,) = [line for line in done.err.splitlines() if f"port {port} is in use by" in line]
         assert f"({os.getpid()})" in line
         assert hint in line
     assert not {"create", "start"} & {word for call in machine.calls() for word in call.split()}

@@ -75,7 +75,7 @@ def test_all_at_once_problems_first() -> None:
 def test_a_taken_port_names_its_holder_and_the_setting() -> None:
     (finding,) = check(replace(FINE, used_ports={6550: "container web"}), K3D)
     assert finding == Finding(
-        check="ports", level="problem", message="port 6550 is taken by container web", hint="end it, or move it"
+        check="ports", level="problem", message="port 6550 is in use by container web", hint="stop it, or move it"
     )
 
 

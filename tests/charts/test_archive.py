@@ -45,8 +45,8 @@ def test_a_good_archive(tmp_path: Path) -> None:
     ("members", "links", "why"),
     [
         ({"web/x": b""}, [], "holds no web/Chart.yaml"),
-        ({"web/Chart.yaml": b"name: other\nversion: 1.0.0\n"}, [], "holds name 'other' where the lock says 'web'"),
-        ({"web/Chart.yaml": b"name: web\nversion: 2.0.0\n"}, [], "holds version '2.0.0' where the lock says '1.0.0'"),
+        ({"web/Chart.yaml": b"name: other\nversion: 1.0.0\n"}, [], "has name 'other', but the lock has 'web'"),
+        ({"web/Chart.yaml": b"name: web\nversion: 2.0.0\n"}, [], "has version '2.0.0', but the lock has '1.0.0'"),
         ({"web/Chart.yaml": CHART, "../x": b""}, [], "holds a path that points out of it: '../x'"),
         ({"web/Chart.yaml": CHART, "/etc/x": b""}, [], "holds a path that points out of it: '/etc/x'"),
         ({"web/Chart.yaml": CHART, "web/../../x": b""}, [], "holds a path that points out of it: 'web/../../x'"),
@@ -57,7 +57,7 @@ def test_a_good_archive(tmp_path: Path) -> None:
         ({"web/Chart.yaml": CHART}, [link("web/l", "x/y", hard=True)], f"{LINK} to 'x/y'"),
         ({"./web/Chart.yaml": CHART}, [], f"holds './web/Chart.yaml', {FIRST}"),
         ({"Chart.yaml": CHART}, [], f"holds 'Chart.yaml', {FIRST}"),
-        ({"web/Chart.yaml": b"- a\n"}, [], "holds a Chart.yaml that helm cannot read: it is not a map of keys"),
+        ({"web/Chart.yaml": b"- a\n"}, [], "contains a Chart.yaml that helm cannot read: it is not a map of keys"),
     ],
 )  # fmt: skip
 def test_what_is_inside(tmp_path: Path, members: dict[str, bytes], links: list[tarfile.TarInfo], why: str) -> None:
@@ -170,7 +170,7 @@ def test_every_problem_before_a_replay(tmp_path: Path) -> None:
     corrupt, missing = map(str, problems)
     assert corrupt == (
         f"{lock}:2:5: chart archive web-1.0.0.tgz of 'acme/web' is corrupted: its sha256 is {now}…, and "
-        f"{lock}:2:5 says {was}… (take it from version control again, or vendor and lock it anew)"
+        f"{lock}:2:5 says {was}… (restore it from version control, or vendor and lock it again)"
     )
     assert missing == (
         f"{lock}:7:5: chart archive api-1.0.0.tgz of 'acme/api' is missing (invoke charts.vendor --name acme/api)"

@@ -194,7 +194,7 @@ def test_an_archive_that_is_not_the_one_of_the_index(repo: Repo, served: Path, p
     with http_repository(served) as url:
         repo.pin(f"{ENTRY}, repository: '{url}'")
         assert vendor(repo, {}) is ExitCode.CONFIG
-        assert "and the index of its repository says" in " ".join(repo.err.getvalue().split())
+        assert "but the index of its repository has" in " ".join(repo.err.getvalue().split())
         index = (served / "index.yaml").read_text().splitlines()
         write(served, {"index.yaml": "\n".join(line for line in index if "digest:" not in line)})
         assert vendor(repo, {}) is ExitCode.OK, "some repositories have no digests"

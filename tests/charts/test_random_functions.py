@@ -22,7 +22,7 @@ CASES: dict[str, tuple[dict[str, str], list[str]]] = {
     ),
     "one that is looked up first": (
         {"templates/a.yaml": '{{ $s := lookup "v1" "Secret" "a" "b" }}{{ if not $s }}{{ genCA "ca" 365 }}{{ end }}'},
-        ["genCA in templates/a.yaml, unless its lookup finds what is there"],
+        ["genCA in templates/a.yaml, unless its lookup finds an existing object"],
     ),
     "the time": ({"templates/sub/a.yaml": 'a: {{ now | date "2006" }}'}, ["now in templates/sub/a.yaml"]),
     "the revision": ({"templates/a.yaml": "a: r{{ $.Release.Revision }}"}, [".Release.Revision in templates/a.yaml"]),

@@ -145,7 +145,7 @@ EXPECTED = {
     "charts/platform/web/templates/0.yaml:5": "Deployment/web: .spec.replicas: got string, want null or integer",
     "charts/platform/web/templates/0.yaml:13": "unknown field .spec.template.spec.containers.0.imagePullPolice",
     "charts/platform/others/templates/0.yaml:1": "this Kubernetes does not serve this kind: Ingress",
-    "charts/platform/others/templates/0.yaml:5": "no CRD of the stack brings this kind: Stranger",
+    "charts/platform/others/templates/0.yaml:5": "no CRD of the stack defines this kind: Stranger",
     "charts/platform/others/templates/0.yaml:12": "Thing/one: .spec.size: got string, want null or integer",
     "charts/platform/env/templates/0.yaml:6": "nil pointer evaluating interface {}.deep",
     "charts/platform/not-yaml/templates/0.yaml:5": "it does not render to YAML",

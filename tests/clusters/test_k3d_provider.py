@@ -251,7 +251,7 @@ def test_a_port_of_a_stopped_cluster_that_others_took_is_named(bench: Bench) -> 
         mapped = {"6443/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}]}
         bench.change("k3d-dev-serverlb", status="exited", ports=mapped)
         bench.ran()
-        with pytest.raises(EnvironmentFault, match=rf"port {port} is taken by .*\({os.getpid()}\)"):
+        with pytest.raises(EnvironmentFault, match=rf"port {port} is in use by .*\({os.getpid()}\)"):
             bench.ensure()
     assert "cluster start" not in bench.ran()
 
@@ -349,7 +349,7 @@ def test_a_hang_ends_and_leaves_nothing(bench: Bench) -> None:
     ("reply", "message"),
     [
         (Reply(returncode=1, stderr="ERRO[0000] no docker\n"), "k3d could not list clusters: no docker"),
-        (Reply(stdout="?"), "not what was expected"),
+        (Reply(stdout="?"), "unexpected output"),
     ],
 )
 def test_a_failed_list_is_not_absent(bench: Bench, reply: Reply, message: str) -> None:
@@ -367,7 +367,7 @@ def test_a_failed_list_is_not_absent(bench: Bench, reply: Reply, message: str) -
 def test_a_taken_port_is_found_first_and_its_holder_named(bench: Bench) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(EnvironmentFault, match=rf"port {port} is taken by .*\({os.getpid()}\)"):
+        with pytest.raises(EnvironmentFault, match=rf"port {port} is in use by .*\({os.getpid()}\)"):
             bench.ensure(replace(CONFIG, ports=(f"{port}:80",)))
     assert bench.ran() == ["cluster list"]
 

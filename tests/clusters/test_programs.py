@@ -53,7 +53,7 @@ def test_an_interrupt_is_none_of_its_failures() -> None:
 def test_what_it_prints_is_read_or_refused() -> None:
     assert program().read(shell("echo '[1]'"), "count", json.loads) == [1]
     for script in ("echo moo", "echo"):
-        with pytest.raises(EnvironmentFault, match="ox could not count: its answer is not what was expected"):
+        with pytest.raises(EnvironmentFault, match="ox could not count: unexpected output"):
             program().read(shell(script), "count", json.loads)
     with pytest.raises(DevtoolsError, match="ox could not count: broke down"):
         program().read(shell("echo '[1]'; echo 'broke down' >&2; exit 1"), "count", json.loads)

@@ -157,7 +157,7 @@ def test_a_note_that_a_killed_run_left_counts_for_nothing(here: App, tmp_path: P
 
 
 def test_force_without_recreate_is_refused(here: App) -> None:
-    with pytest.raises(ConfigError, match="--force goes with --recreate"):
+    with pytest.raises(ConfigError, match="--force requires --recreate"):
         verbs.create(here, "json", force=True)
     assert _done(here) == []
 

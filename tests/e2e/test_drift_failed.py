@@ -117,5 +117,5 @@ def test_a_failed_first_install_is_compared_with_its_manifest(web: Repo, hands: 
     assert sorted(drifts) == [("ConfigMap", "missing"), ("Job", "missing")]
     assert (found.document["counts"]["not_deployed"], found.document["counts"]["not_compared"]) == (1, 0)
     told = " ".join(web.invoke("drift", "--name", "20").out.split())
-    assert "revision 1 is failed, and none is deployed: compared with what that revision declares" in told
+    assert "revision 1 is failed, and none is deployed: compared with the objects of that revision" in told
     assert f"Job/web in {web.namespace} is not there" in told

@@ -221,7 +221,7 @@ def test_a_plan_needs_no_cluster(offline: Repo) -> None:
             ),
             "cluster quiet is stopped",
         ),
-        ('{"link": 0, "joinable": false, "nodes": 2, "simulation": ""}', "was made by another version of devtools"),
+        ('{"link": 0, "joinable": false, "nodes": 2, "simulation": ""}', "was created by another version of devtools"),
         ("{", "ready.json is damaged"),
         ("", "creation of cluster quiet was interrupted"),
     ],

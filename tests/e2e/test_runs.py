@@ -271,7 +271,7 @@ def test_an_api_server_that_goes_away_in_the_middle(repo: Repo, cluster: Cluster
     assert "Traceback" not in err
     assert "trying again for 3 s" in " ".join(err.split())
     assert "(helm waited for a hook)" in " ".join(out.split())
-    assert "invoke cluster.status; when the server is back, the same command goes on" in " ".join(out.split())
+    assert "invoke cluster.status; when the server is back, the same command continues" in " ".join(out.split())
     assert with_mark(f"DEVTOOLS_MARK={repo.namespace}") == []
     door.open = True
     (repo.path / "charts/platform/conf/templates/1.yaml").unlink()

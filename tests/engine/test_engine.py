@@ -100,7 +100,7 @@ def test_waiting_says_what_for_and_ends_with_the_timeout(bench: Bench) -> None:
             break
     end = ran.one(StepFinished)
     assert end.reason == "timed out waiting for Deployment/web (0 of 1 pods available)"
-    assert end.hint == "where it only needs more time, raise the release's `timeout`"
+    assert end.hint == "if it only needs more time, raise the release's `timeout`"
 
 
 def test_a_contract_is_checked_with_its_value(bench: Bench) -> None:
@@ -173,7 +173,7 @@ def test_an_interrupt_leaves_no_process_and_nothing_pending(bench: Bench) -> Non
     assert ran.one(StepFinished, release=str(later.id)).outcome is Outcome.SKIPPED
     assert ran.runner.groups() == frozenset()
     assert not ran.after.releases[first.id].status.startswith("pending")
-    assert ran.one(RunFinished).hint == "run the same command again: it goes on from here"
+    assert ran.one(RunFinished).hint == "run the same command again: it continues from here"
 
 
 def test_uninstalling_leaves_nothing(bench: Bench) -> None:

@@ -79,7 +79,7 @@ def test_a_disk_that_fills_during_a_run_costs_only_logs(repo: Repo) -> None:
     document, end = json.JSONDecoder().raw_decode(done.stdout)
     assert [item["outcome"] for item in document["releases"]] == ["installed"]
     assert done.stdout[end:].split() == ["Avail", "0"]
-    assert done.stderr.count("are incomplete: No space left on device; the run goes on") == 1
+    assert done.stderr.count("are incomplete: No space left on device; the run continues") == 1
     assert "Traceback" not in done.stderr
 
 

@@ -103,7 +103,7 @@ FAULTS: dict[str, Fault] = {
         makes=lambda c: [workload("crash", _says(c, "echo starting; echo no database; exit 3"))],
         says=r"Pod/crash-\S+ container app: CrashLoopBackOff: exit code 3 after [23] restarts",
         shows=("log app: starting", "log app: no database"),
-        hint="where it only waits for another release, say so with `needs`",
+        hint="if it only waits for another release, declare that with `needs`",
         within=50,
     ),
     "no-program": Fault(
@@ -168,7 +168,7 @@ FAULTS: dict[str, Fault] = {
     "no-config": Fault(
         makes=lambda c: [workload("no-config", pod(c, container(c, envFrom=[{"configMapRef": {"name": "absent"}}])))],
         says=r'Pod/no-config-\S+ container app: CreateContainerConfigError: configmap "absent" not found',
-        hint="where another release makes what is missing, say so with `needs`",
+        hint="if another release makes the missing object, declare that with `needs`",
         within=50,
     ),
     "no-secret": Fault(
@@ -192,7 +192,7 @@ FAULTS: dict[str, Fault] = {
             )
         ],
         says=r'Pod/no-volume-0: FailedMount: MountVolume\.SetUp failed for volume "data" : secret "absent" not found',
-        hint="where another release makes what is missing, say so with `needs`",
+        hint="if another release makes the missing object, declare that with `needs`",
         within=50,
     ),
     "no-class": Fault(
@@ -231,7 +231,7 @@ FAULTS: dict[str, Fault] = {
     "quota": Fault(
         makes=lambda c: [workload("quota", pod(c, container(c)))],
         says=r"Deployment/quota: FailedCreate: pods \S+ is forbidden: exceeded quota: none",
-        hint="`kubectl describe resourcequotas` shows what is used, and by how much",
+        hint="`kubectl describe resourcequotas` shows the usage and the limits",
         within=45,
     ),
     "quota-set": Fault(

@@ -402,7 +402,7 @@ def test_secrets_without_a_store_are_an_error_at_each_release(tmp_path: Path) ->
     settings.write_text(settings.read_text().replace("  secret_store: vault\n", ""))
     done = run(root)
     assert done.code == 2
-    assert "layers/40-apps.yaml:4:5: release shop/api has secrets, and no store is set" in done.err
+    assert "layers/40-apps.yaml:4:5: release shop/api has secrets, but no secret store is set" in done.err
 
 
 def test_the_api_server_compares(shop: Path, waves: Path) -> None:

@@ -117,7 +117,7 @@ def test_what_keys_cannot_say_together(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_catalog(write(tmp_path, {"images.yaml": WRONG, "here/Dockerfile": "FROM scratch\n"}))
     assert said(caught.value) == [
-        "images.yaml:2:37: only what is pulled has a 'digest' (take it out, or make it null)",
+        "images.yaml:2:37: only a pulled image has a 'digest' (remove it, or make it null)",
         "images.yaml:3:5: image docker.io/library/a:1 is listed twice (first at images.yaml:2:5)",
         "images.yaml:6:5: 'archive' and 'build' exclude each other",
         "images.yaml:6:5: 'archive' must be a path inside the repository",

@@ -326,7 +326,7 @@ def test_files_of_the_user_are_not_overwritten(helmfiles: Helmfiles, tmp_path: P
     refused = helmfiles.run("flat", out)
     assert refused.code == ExitCode.CONFIG
     assert "layers/10-main.yaml" in refused.out
-    assert "exists and is not what the import writes" in refused.out
+    assert "exists with different content" in refused.out
     assert _tree(out) == before
     assert helmfiles.run("flat", out, overwrite=True).document["written"] == ["layers/10-main.yaml"]
     assert lock.read_bytes() == pinned

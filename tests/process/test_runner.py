@@ -270,7 +270,7 @@ def test_a_missing_program(runner: SubprocessRunner) -> None:
 
 
 def test_a_missing_directory_is_not_called_a_missing_program(runner: SubprocessRunner, tmp_path: Path) -> None:
-    with pytest.raises(EnvironmentFault, match="gone: there is no such directory"):
+    with pytest.raises(EnvironmentFault, match="gone: the directory does not exist"):
         runner.run(Command(argv=("sh", "-c", "true"), cwd=tmp_path / "gone"))
 
 

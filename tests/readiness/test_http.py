@@ -67,4 +67,4 @@ def test_a_port_forward_that_is_not_answered_is_a_failed_check(tmp_path: Path, m
     monkeypatch.setattr(http, "ANSWER_FOR", 1.0)
     with served(_hanging(), tmp_path) as kube:
         checked = HttpProbe(kube, Observer(kube), _is_real).check(HttpCheck(service="web", port=80), "shop")
-        assert (checked.verdict, checked.reason) == (Verdict.FAILED, "no answer: nothing came back within 1 s")
+        assert (checked.verdict, checked.reason) == (Verdict.FAILED, "no answer: nothing received within 1 s")

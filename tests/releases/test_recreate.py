@@ -134,7 +134,7 @@ def test_what_holds_data_is_never_recreated(bench: Bench) -> None:
     end = ran.one(StepFinished)
     assert ran.code is ExitCode.FAILED
     assert end.reason == "PersistentVolumeClaim/data: .spec.accessModes cannot be changed"
-    assert end.hint.startswith("PersistentVolumeClaim/data is not recreated: what it holds would be lost")
+    assert end.hint.startswith("PersistentVolumeClaim/data is not recreated: its data would be lost")
     assert ran.all(Notice) == []
 
 

@@ -124,7 +124,7 @@ def test_every_chart_that_does_not_render_is_named(offline: Repo) -> None:
         failed = offline.invoke("render", "--to", name)
         assert f"error: --to {name} is a file, or below one" in failed.err
         assert failed.code == 2
-    assert "holds the repository" in offline.invoke("render", "--to", "..").err
+    assert "contains the repository" in offline.invoke("render", "--to", "..").err
 
 
 @pytest.mark.parametrize("name", ["layers", "environments/local", "charts/platform/web", ".git", ".devtools/x"])

@@ -283,7 +283,7 @@ def interrupted() -> Script:
                 exit_code=130,
                 seconds=8.1,
                 reason="interrupted by Ctrl-C",
-                hint="run the same command again: it goes on from here",
+                hint="run the same command again: it continues from here",
             ),
             8.1,
         ),

@@ -104,7 +104,7 @@ def test_what_a_release_that_is_not_deployed_is_compared_with() -> None:
     ]
     first = replace(failed, revision=1, basis=Revision(number=1, status="failed"), drifts=(gone,))
     assert lines(first, width=120)[1:3] == [
-        "  revision 1 is failed, and none is deployed: compared with what that revision declares",
+        "  revision 1 is failed, and none is deployed: compared with the objects of that revision",
         "  Deployment/clickhouse in ameide  is not there",
     ]
     document = drift_json("ameide", "local", "kwok", [replace(failed, drifts=())], 1.0)

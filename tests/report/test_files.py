@@ -128,7 +128,7 @@ def test_a_full_disk_is_said_once_and_the_run_goes_on(tmp_path: Path) -> None:
     (directory / "ameide_redis.log").symlink_to("/dev/full")
     play(SCENARIOS["green"](), RunFiles(directory, warnings.append))
     assert len(warnings) == 1
-    assert "No space left on device; the run goes on" in warnings[0]
+    assert "No space left on device; the run continues" in warnings[0]
     assert json.loads((directory / "summary.json").read_text())["result"] == "passed"
     assert (directory / "ameide_kafka.log").is_file()
 

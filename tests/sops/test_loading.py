@@ -77,7 +77,7 @@ def test_a_file_of_no_release_is_an_error(tmp_path: Path) -> None:
         load(root)
     assert said(caught.value) == [
         (
-            "environments/local/10-a/wep.secrets.yaml:1:1: no release of this layer is called so "
+            "environments/local/10-a/wep.secrets.yaml:1:1: no release of this layer has this name "
             "(did you mean 'web.secrets.yaml'?)"
         )
     ]

@@ -85,7 +85,7 @@ REFUSED = {
     "fail": ("fail('no')", "Error in fail: no"),
     "fail in a function": ("def f():\n    fail('deep')\nf()", "deep"),
     "a load of nothing": ("load('./nothing', 'x')", "nothing: no such file or directory"),
-    "an extension": ("load('ext://restart_process', 'x')", "extension restart_process is not at hand"),
+    "an extension": ("load('ext://restart_process', 'x')", "extension restart_process is not available"),
     "settings after parsing": ("config.parse()\nconfig.define_string('a')", "cannot be called after config.parse"),
     "a setting twice": ("config.define_string('a')\nconfig.define_bool('a')", "a defined multiple times"),
     "a function nobody has": ("no_such_thing()", "undefined: no_such_thing"),

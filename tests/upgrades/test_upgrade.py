@@ -350,7 +350,7 @@ def test_a_contract_that_people_changed_stays(repo: Repo) -> None:
     lock.write_text(lock.read_text().replace('name: "{release}"', 'name: "{fullname}"'))
     done = repo.upgrade()
     assert done.code is ExitCode.OK, done.err
-    assert "is not what 1.0.0 brings" in done.document["notices"][0]
+    assert "does not match 1.0.0" in done.document["notices"][0]
     assert repo.entry()["contract"]["workloads"] == [{"kind": "Deployment", "name": "{fullname}"}]
 
 

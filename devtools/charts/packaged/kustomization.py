@@ -112,8 +112,8 @@ class _Walk:
     def _base(self, document: Document, path: KeyPath, text: str, target: PurePosixPath) -> None:
         """Read a directory that a kustomization builds on."""
         if any(directory.is_relative_to(target) for directory in self.around):
-            hint = f"move what it has to {target / 'base'}"
-            message = f"'{text}' contains this kustomization, which kustomize takes for a cycle"
+            hint = f"move its contents to {target / 'base'}"
+            message = f"'{text}' contains this kustomization, which kustomize reports as a cycle"
             self.problems.append(document.problem(path, message, hint))
         elif not any((self.root / target / name).exists() for name in NAMES):
             hint = f"write {target / NAMES[0]}"
@@ -149,7 +149,7 @@ class _Walk:
         for number, line in enumerate(self.files[target].decode("utf-8", "replace").splitlines(), 1):
             name = line.strip()
             if name and not name.startswith("#") and "=" not in name:
-                message = f"'{name}' takes its value from the environment of the machine that renders it"
+                message = f"'{name}' reads its value from the environment of the rendering machine"
                 where = Location(file=Path(target), line=number)
                 self.problems.append(Problem(where=where, message=message, hint=f"write {name}=VALUE"))
 

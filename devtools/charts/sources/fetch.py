@@ -62,7 +62,7 @@ class Fetcher:
         self._run(replace(helm, ca=access.ca).pull(where, name, version, self._pulled), failed)
         found = sorted(self._pulled.glob("*.tgz"))
         if len(found) != 1:
-            raise ConfigError(f"pulling {shown} from {where} gave {len(found)} archives, not one")
+            raise ConfigError(f"pulling {shown} from {where} returned {len(found)} archives instead of one")
         if not where.startswith(OCI):
             check_digest(helm.index, name, version, found[0])
         return found[0]
@@ -158,5 +158,6 @@ def check_digest(index: Path, name: str, version: str, archive: Path) -> None:
     for item in read_yaml(raw)["entries"].get(name) or ():
         expected = str(item.get("digest") or "").removeprefix("sha256:")
         if item.get("version") == version and expected:
-            message = f"{archive.name} has the sha256 {found}, and the index of its repository says {expected}"
-            raise ConfigError(message, hint="tell the publisher; take the archive from elsewhere with --from")
+            message = f"the sha256 of {archive.name} is {found}, but the index of its repository has {expected}"
+            hint = "report it to the publisher; get the archive from another source with --from"
+            raise ConfigError(message, hint=hint)

@@ -111,7 +111,7 @@ class ControlPlane:
             answer = "".join(kube.lines("/readyz"))
         except DevtoolsError as error:
             return f"the API server of cluster {self.layout.name} is not ready: {error.message}"
-        return "" if answer == "ok" else f"the API server of cluster {self.layout.name} says {answer[:80]!r}"
+        return "" if answer == "ok" else f"the API server of cluster {self.layout.name} is not ready: {answer[:80]!r}"
 
     def _run_start(self) -> None:
         """Start the components that do not run."""

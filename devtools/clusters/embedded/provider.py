@@ -184,4 +184,4 @@ class KwokProvider:
             return f"{observed.record.real_node}; {RECREATE} tries again"
         if reason := obstacle(is_root=self._is_root):
             return reason
-        return f"the cluster was made without; {RECREATE} gives it one"
+        return f"the cluster was created without a real node; to get one: {RECREATE}"

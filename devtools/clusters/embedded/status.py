@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from devtools.kube.connections import Connections
 
 FORMAT = 2  # 1 (in no file): every user of the machine could write to etcd
-OTHER_VERSION = (
-    "was made by another version of devtools, and what it listens on may be open to every user of this machine"
-)
+OTHER_VERSION = "was created by another version of devtools, and its ports may be open to every user of this machine"
 CREATE = "invoke cluster.create"
 RECREATE = f"invoke cluster.delete && {CREATE}"
 WAIT = f"wait a moment, this machine may be too busy; if it stays so: {RECREATE}"

@@ -272,7 +272,7 @@ class K3dProvider:
         """Raise EnvironmentFault for a port that another program uses."""
         for port, setting in self._cluster_ports(listed).items():
             if not is_free(port):
-                raise EnvironmentFault(f"port {port} is taken by {holder(port)}", hint=f"end it, or {setting}")
+                raise EnvironmentFault(f"port {port} is in use by {holder(port)}", hint=f"stop it, or {setting}")
 
     def _cluster_ports(self, listed: output.ClusterListing | None) -> dict[int, str]:
         """Return the ports that creating the cluster, or starting its stopped containers, needs."""

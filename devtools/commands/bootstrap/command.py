@@ -78,7 +78,7 @@ def down(app: App, output: str, *, keep_cluster: bool = False, registry: bool = 
     started end with it; EnvironmentFault if another run is under way on a cluster to remove, unless `force` is set.
     """
     if force and keep_cluster:
-        raise ConfigError("--force goes without --keep-cluster", hint="only a cluster that is removed can harm a run")
+        raise ConfigError("--force cannot be used with --keep-cluster", hint="no run blocks this: omit --force")
     context = build_context(app)
     keep = {*(("cluster", "builder") if keep_cluster else ()), *(() if registry else ("registry",))}
     from devtools.commands.cluster import without_runs

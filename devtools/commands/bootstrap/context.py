@@ -189,7 +189,7 @@ def _other_cluster(context: BootstrapContext) -> tuple[Finding, ...]:
         return ()
     of = context.tilt.context or "no cluster"
     message = f"Tilt (pid {context.tilt.pid}) runs for {of}, not for {context.context}"
-    hint = "invoke bootstrap.down --keep-cluster" if context.tilt.ours else "end it where it was started"
+    hint = "invoke bootstrap.down --keep-cluster" if context.tilt.ours else "stop it where it was started"
     return (Finding(check="tilt", level="problem", message=message, hint=f"{hint}, then: invoke bootstrap"),)
 
 
@@ -199,11 +199,11 @@ def _publishing(context: BootstrapContext) -> tuple[Finding, ...]:
         return ()
     restart = "then: invoke bootstrap --no-push"
     if context.tilt.ours:
-        message = f"Tilt (pid {context.tilt.pid}) was started without --no-push and goes on publishing"
+        message = f"Tilt (pid {context.tilt.pid}) was started without --no-push and continues to publish"
         hint = f"invoke bootstrap.down --keep-cluster, {restart}"
     else:
         message = f"Tilt (pid {context.tilt.pid}) was not started by invoke bootstrap: --no-push cannot change it"
-        hint = f"end it where it was started, {restart}"
+        hint = f"stop it where it was started, {restart}"
     return (Finding(check="tilt", level="problem", message=message, hint=hint),)
 
 

@@ -184,7 +184,7 @@ def gitops_settings(app: App, charts: str = "") -> GitopsSettings:
     settings = app.settings.gitops
     if settings is None:
         hint = "add it: gitops: {repository: https://git.example.com/team/stack.git}; docs/gitops.md"
-        raise ConfigError("devtools.yaml has no 'gitops', which says where controllers find this repository", hint=hint)
+        raise ConfigError("devtools.yaml has no 'gitops' key: controllers need the URL of this repository", hint=hint)
     if charts and not re.fullmatch(CHARTS, charts):
         raise ConfigError(f"--charts {MESSAGES[CHARTS]}, not {charts!r}", hint="invoke --help gitops.export")
     return replace(settings, charts=charts) if charts else settings
@@ -201,7 +201,7 @@ def place_of(app: App, typed: str) -> tuple[Path, Place]:
     inputs = (settings.layers, settings.environments, settings.charts, settings.root / OWN, settings.root / ".git")
     if settings.root.is_relative_to(out) or any(out.is_relative_to(path.resolve()) for path in inputs):
         message = f"--out {typed}: nothing is exported among the stack's own files, nor into a directory around them"
-        raise ConfigError(message, hint="choose a directory of its own, such as gitops")
+        raise ConfigError(message, hint="choose a separate directory, such as gitops")
     return out, Place(root=root, out=root / inside)
 
 

@@ -134,13 +134,13 @@ def _texts(base: Path) -> dict[Path, str]:
 
 def _refuse(places: Places, typed: Arguments) -> None:
     """Raise ConfigError if a template would put a secret into the values, or if hooks would run without consent."""
-    hint = "write the reference itself (ref+…): the import leaves it out and says so"
+    hint = "write the reference itself (ref+…): the import leaves it out and reports it"
     problems = [
         Problem(where=_location(where), message=f"{function} would write a secret into the overlays", hint=hint)
         for where, function in places.secret_functions()
     ]
     if not typed.run_hooks:
-        hint = "allow it with --run-hooks, or take the hook out"
+        hint = "allow it with --run-hooks, or remove the hook"
         problems += [
             Problem(where=_location(where), message=f"helmfile runs hooks of {event} while it reads", hint=hint)
             for where, event in places.reading_hooks()

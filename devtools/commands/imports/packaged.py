@@ -67,4 +67,4 @@ def _refuse_templates(directory: Path, shown: str) -> None:
     """Raise ConfigError if helmfile would execute templates among the manifests."""
     if found := next(iter(sorted(directory.rglob(f"*{_TEMPLATES}"))), None):
         name = found.relative_to(directory)
-        raise ConfigError(f"{shown} has a template, {name}: make it a chart, or write what it prints")
+        raise ConfigError(f"{shown} has a template, {name}: make it a chart, or write its output")

@@ -40,7 +40,7 @@ def changes_of(
         if there is not None and not overwrite:
             line = _first_difference(there, content)
             hint = "move it away, or import into another directory with --out, or replace it with --overwrite"
-            message = "exists and is not what the import writes"
+            message = "exists with different content"
             problems.append(Problem(where=Location(file=Path(path), line=line), message=message, hint=hint))
         changes[path] = content
     if problems:

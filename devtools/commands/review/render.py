@@ -93,11 +93,11 @@ def _directory(app: App, typed: str) -> Path:
             f"--to {typed} is a file, or below one", hint="choose a directory: invoke render --to rendered"
         )
     if app.settings.root.is_relative_to(out):
-        raise ConfigError(f"--to {typed} holds the repository", hint="choose a directory of its own")
+        raise ConfigError(f"--to {typed} contains the repository", hint="choose a separate directory")
     settings = app.settings
     inputs = (settings.layers, settings.environments, settings.charts, settings.root / OWN, settings.root / ".git")
     if any(out.is_relative_to(path.resolve()) for path in inputs):
-        raise ConfigError(f"--to {typed} is among the stack's own files", hint="choose a directory of its own")
+        raise ConfigError(f"--to {typed} is among the stack's own files", hint="choose a separate directory")
     return out
 
 

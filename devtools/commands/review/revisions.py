@@ -126,9 +126,9 @@ def _target(kube: Kube, stack: Stack, release: Release, typed: str) -> tuple[int
     owner = stack_of(records(kube, release.id))
     if owner != stack.name:
         whose = f"stack '{owner}'" if owner else "another tool"
-        raise ConfigError(f"release {release.id} was installed by {whose}: it is not rolled back from here")
+        raise ConfigError(f"release {release.id} was installed by {whose}: this stack cannot roll it back")
     if states[newest] in BUSY:
-        hint = f"invoke layer {release.layer} finishes what was interrupted"
+        hint = f"to finish the interrupted operation: invoke layer {release.layer}"
         raise EnvironmentFault(f"release {release.id} is {states[newest]}", hint=hint)
     if typed:
         if not (typed.isascii() and typed.isdigit() and int(typed) in states):
@@ -178,6 +178,6 @@ def _rolled_back(document: Mapping[str, Any], _width: int) -> list[Any]:
     from devtools.report.text import Span
 
     does = "would be rolled back" if document["dry_run"] else "rolled back"
-    line = f"{document['release']} {does} from revision {document['from']} to what revision {document['to']} deployed"
-    after = "The next run of its layer deploys what is declared again: change that, too."
+    line = f"{document['release']} {does} from revision {document['from']} to the state of revision {document['to']}"
+    after = "The next run of its layer deploys the declared state again: change that, too."
     return [(Span(line),), (Span(after, "dim"),)]

@@ -202,4 +202,4 @@ def _contract(old: Version, new: Version) -> tuple[Mapping[str, Any] | None, str
     if is_same(before, known):
         return contract_keys(after), ""
     version = old.entry.version
-    return None, f"the contract is not what {version} brings, so it stays: compare it with the new version by hand"
+    return None, f"the contract does not match {version}, so it is not changed: compare it with the new version by hand"

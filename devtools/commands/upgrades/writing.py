@@ -34,7 +34,7 @@ def changes_of(app: App, old: LockEntry, new: LockEntry, contract: Mapping[str, 
     for path, value in _contract_changes(known, contract or known):
         text = with_value(raw, shown, (*at, "contract", *path), value)
         if text is None:
-            raise _cannot(shown, raw, (*at, "contract", *path), "what the new version brings")
+            raise _cannot(shown, raw, (*at, "contract", *path), "the new version's contract")
         raw = text
     return {**changes, lock: raw}
 

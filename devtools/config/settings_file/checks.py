@@ -18,7 +18,7 @@ def gitops_problems(document: Document, data: Mapping[str, Any], root: Path) -> 
     keys = data.get("gitops", {})
     url = urlsplit(keys.get("repository", ""))
     if url.password or (url.username and url.scheme != "ssh"):  # a token may stand alone before the '@'
-        hint = "take them out: controllers read them from a Secret"
+        hint = "remove them: controllers read them from a Secret"
         yield document.problem(("gitops", "repository"), "'repository' must not contain credentials", hint)
     if not is_inside(keys.get("path", "")):
         message = "'path' must be a path inside the Git repository"
@@ -29,7 +29,7 @@ def gitops_problems(document: Document, data: Mapping[str, Any], root: Path) -> 
     for name, item in environments.items():
         at = ("gitops", "environments", name)
         if name == LOCAL:
-            yield document.problem(at, f"environment '{LOCAL}' is not exported", "it is for laptops: take it out")
+            yield document.problem(at, f"environment '{LOCAL}' is not exported", "it is for laptops: remove it")
         elif name not in known:
             yield document.problem(at, f"unknown environment '{name}'", suggestion(name, known, "environments"))
         if len(item.get("cluster", {"name": ""})) != 1:

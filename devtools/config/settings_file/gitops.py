@@ -33,7 +33,7 @@ class GitopsEnvironment:
     sync: Literal["auto", "manual"] = "auto"
     """`auto`: the controller syncs what changes; `manual`: people do. `auto` when absent."""
     prune: Literal["auto", "confirm", "never"] = "confirm"
-    """`auto`: what is no longer declared is deleted; `confirm`: after approval; `never`. `confirm` when absent."""
+    """`auto`: deletes objects no longer declared; `confirm`: after approval; `never`. `confirm` when absent."""
     order: Literal["rolling", "waves", "none"] = "rolling"
     """`rolling`, `waves` or `none`: how Argo CD keeps the stack's order. `rolling` when absent."""
     promoted_from: Annotated[Name, Written(key="from")] = ""
@@ -51,7 +51,7 @@ class ImageUpdate:
     release: Text
     """The release that runs it, by name."""
     value: Text
-    """Where its values hold the tag, such as `image.tag`."""
+    """The path of the tag in its values, such as `image.tag`."""
     semver: Text = ""
     """The versions to choose from, such as `1.x`; this or `pattern`."""
     pattern: Text = ""
@@ -62,14 +62,14 @@ class ImageUpdate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GitopsSettings:
-    """What GitOps exports need to know."""
+    """Settings of GitOps exports."""
 
     repository: Git
     """The URL of this Git repository, as the controllers reach it."""
     revision: Text = "main"
     """The branch, tag or commit that controllers follow; `main` when absent."""
     path: Text = ""
-    """Where the stack's root lies in the Git repository; its root when absent."""
+    """The stack's root directory in the Git repository; its root when absent."""
     charts: ChartSource = "upstream"
     """Where controllers take third-party charts from: `upstream` (as locked), `extracted` or `oci://…`."""
     project: Name = ""

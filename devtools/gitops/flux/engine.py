@@ -92,7 +92,8 @@ def _check_secrets(environment: Environment) -> None:
         having = [item.release for item in layer.components if item.secrets]
         if bringing and having:
             message = (
-                f"release {having[0]} has secrets and is in {layer.name}, as {bringing[0]} is, which brings their CRD"
+                f"release {having[0]} has secrets and is in {layer.name}, "
+                f"together with {bringing[0]}, which installs their CRD"
             )
             raise ConfigError(message, hint="Flux applies a layer at once: move the release to a later layer")
 

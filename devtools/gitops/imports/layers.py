@@ -147,7 +147,7 @@ def _release(
     out |= first.keys
     for env, one in several.items():
         if one.keys != first.keys:
-            made.note(one, f"keys of {env} differ from those of {first.environment}, which are taken")
+            made.note(one, f"keys of {env} differ from those of {first.environment}, which are used")
     return out
 
 
@@ -187,7 +187,7 @@ def _write(made: Repository, found: Found, path: PurePosixPath, values: Sequence
     names = ", ".join(one.path or "inline values" for one in values)
     made.files[path] = yaml_text(json.loads(json.dumps(merged))).encode()
     if len(values) > 1:
-        made.note(found, f"{path} is merged from {names}: comments are not kept")
+        made.note(found, f"{path} is merged from {names}: comments are lost")
 
 
 class _Charts:
@@ -204,7 +204,7 @@ class _Charts:
         chart = first.chart
         for env, one in several.items():
             if one.chart != chart:
-                self._made.note(one, f"{env} has chart version {one.chart.version}: {chart.version} is taken")
+                self._made.note(one, f"{env} has chart version {one.chart.version}: {chart.version} is used")
         if chart.kind == "path":
             return f"platform/{self._copy(chart.path)}"
         if not is_pinned(chart.version):

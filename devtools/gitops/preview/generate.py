@@ -73,7 +73,7 @@ def _generate(
         raise TimedOut(f"generating the Applications took more than {_SLOW:.0f} s")
     if not result.ok or result.truncated:
         why = result.stderr.strip() or f"it ended with {result.returncode}"
-        raise EnvironmentFault(f"argocd-preview failed: {why}", hint="git has to be installed")
+        raise EnvironmentFault(f"argocd-preview failed: {why}", hint="git must be installed")
     answers = read_json(result.stdout)["sets"]
     for item, answer in zip(sets, answers, strict=True):
         yield _group(item, answer)

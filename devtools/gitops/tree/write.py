@@ -134,7 +134,7 @@ def _digests(out: Path, shown: Path) -> Digests:
     raw = _content(out / MANIFEST, shown / MANIFEST)
     if raw is None:
         return {}
-    hint = "take it from version control again, or delete it and export with --overwrite"
+    hint = "restore it from version control, or delete it and export with --overwrite"
     try:
         data = read_map(raw)
     except ValueError as error:

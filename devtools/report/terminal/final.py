@@ -160,7 +160,7 @@ def _release_failure(state: RunState, item: ReleaseResult, width: int, cwd: Path
         Span(f" {item.release}", "strong"),
         Span(f" (layer {item.layer}){after}"),
     )
-    why = state.why(item) or "no reason was given"
+    why = state.why(item) or "no reason reported"
     lines: list[Line] = [title, *wrapped(why, width, "  ")]
     if item.waiting:
         lines += wrapped(f"It was waiting for {item.waiting}.", width, "  ")
@@ -273,7 +273,7 @@ def _notices(state: RunState, width: int) -> list[Line]:
         text = "Nothing to do: inputs are unchanged and objects present. `invoke drift` shows manual changes."
         lines += wrapped(text, width, "  ")
     if state.result() == "interrupted":
-        lines += wrapped("What is done stays done; the next run goes on from here.", width, "  ")
+        lines += wrapped("Finished steps are kept; the next run continues from here.", width, "  ")
     checks = [*(item.verdict for item in state.tests.values()), *(item.verdict for item in state.contracts)]
     if Verdict.SIMULATED in checks and state.result() not in {"failed", "interrupted"}:
         text = "simulated: a simulator answered; it proves the wiring, not the behaviour."

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     *SELECTORS,
     iterable=["env", "layer"],
     help={
-        "env": "export only this environment (may be given again; default: all in devtools.yaml)",
+        "env": "export only this environment (repeatable; default: all in devtools.yaml)",
         "engine": "argocd, flux or kustomize",
         "out": "directory to write into (default: gitops)",
         "layout": "components, addons or infra",
         "charts": "where controllers take third-party charts from: upstream, extracted or an oci:// registry",
         "order": "rolling, waves or none: how Argo CD keeps the stack's order (default: as devtools.yaml says)",
-        "layer": "only components of this layer (may be given again)",
+        "layer": "only components of this layer (repeatable)",
         "revision": "branch, tag or commit that controllers follow (default: as devtools.yaml says)",
         "check": "change nothing; exit 1 if the directory is not as exported",
         "overwrite": "replace files that were edited by hand",
@@ -84,7 +84,7 @@ def export(  # noqa: PLR0913, PLR0917 - one parameter per flag
         "name": "the directory of GitOps files (default: gitops/ of this repository)",
         "root": "the repository's root, from which paths in the files count (default: found by those paths)",
         "repository": "the repository's URL (default: as devtools.yaml says; also those whose paths exist here)",
-        "crds": "a directory of CRD files, for schemas (may be given again)",
+        "crds": "a directory of CRD files, for schemas (repeatable)",
         "schemas": "auto, server (the embedded cluster's API server), kubeconform or none",
     },
 )
@@ -113,7 +113,7 @@ def verify(
 
 _TREE = {
     "name": "the directory of exported files (default: gitops)",
-    "only": "only this ApplicationSet or app-of-apps (may be given again)",
+    "only": "only this ApplicationSet or app-of-apps (repeatable)",
     "clusters": "a file of cluster Secrets of Argo CD, for clusters generators",
     "new-globbing": "match git files as Argo CD does with --enable-new-git-file-globbing",
 }
@@ -169,7 +169,7 @@ def preview(
     iterable=["only"],
     help={
         **_TREE,
-        "golden": "the directory of golden files (default: beside the exported files, gitops-golden)",
+        "golden": "the directory of golden files (default: gitops-golden next to the exported files)",
         "update": "write the golden files instead",
     },
 )
@@ -206,7 +206,7 @@ def compare_golden(
     },
 )
 def explain(_: Context, name: str, env: str = "", output: str = "text") -> None:
-    """Show each key of a release beside what it becomes in Argo CD and Flux, with file and line.
+    """Show each key of a release and its counterparts in Argo CD and Flux, with file and line.
 
     Examples:
       invoke gitops.explain clickhouse

@@ -62,7 +62,7 @@ def diff(
 @layer_task(
     help={
         "name": "the components: a release's name, or several as api,web",
-        "from": "the environment that has what is promoted (default: as devtools.yaml says)",
+        "from": "the environment to promote from (default: the one set in devtools.yaml)",
         "to": "the environment to promote to",
         "only": "promote only this part: chart, values or images",
         "branch": "the branch to commit on (default: promote/ENVIRONMENT/COMPONENT)",
@@ -79,7 +79,7 @@ def promote(
     dry_run: bool = False,
     output: str = "text",
 ) -> None:
-    """Give an environment what the one before it has, as a commit on a git branch.
+    """Promote components from the previous environment, as a commit on a git branch.
 
     Examples:
       invoke gitops.promote api --from dev --to staging
@@ -127,7 +127,7 @@ def rollback(
 @our_task(
     reads=True,
     help={
-        "env": "the environment, whose cluster is looked at",
+        "env": "the environment whose cluster is checked",
         "engine": "argocd or flux (default: the controller in devtools.yaml, else argocd)",
     },
 )
@@ -148,7 +148,7 @@ def adopt(_: Context, env: str = "", engine: str = "", output: str = "text") -> 
 @our_task(
     reads=True,
     help={
-        "env": "the environment, whose cluster is looked at",
+        "env": "the environment whose cluster is checked",
         "engine": "argocd or flux (default: the controller in devtools.yaml, else argocd)",
     },
 )

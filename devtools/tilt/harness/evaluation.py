@@ -306,7 +306,7 @@ class Evaluation:
                 text = f"loading extension repo default: loading: stat {folder}: no such file or directory"
                 raise TiltfileError(text, hint="the harness reads below its root only")
             return Path(folder) / name / "Tiltfile"
-        raise TiltfileError(f"extension {name} is not at hand", hint=f"pass extensions={{{name!r}: Path(…)}}")
+        raise TiltfileError(f"extension {name} is not available", hint=f"pass extensions={{{name!r}: Path(…)}}")
 
     def _dynamic_here(self, path: Any) -> None:
         """Execute a module that the next `load` binds."""
