@@ -460,5 +460,5 @@ def test_the_last_screen_says_what_broke_why_and_what_to_type(run: Clocked, tmp_
     for line in ("  | log app: starting", "  | log app: no database", "  Retry:  invoke layer 40-data-plane"):
         assert line in lines[at:], shown
     assert "container app: CrashLoopBackOff: exit code 3 after" in " ".join(shown.split())
-    assert "say so with `needs`" in " ".join(shown.split())
+    assert "declare that with `needs`" in " ".join(shown.split())
     assert len(lines) < 25  # a screen
