@@ -212,7 +212,7 @@ def check_another_versions_is_named(machine: Machine) -> None:
     good, pids = machine.layout.ready.read_text(), machine.processes()
     machine.layout.ready.write_text('{"link": 5, "joinable": true, "nodes": 1, "simulation": "", "real_node": ""}')
     for look in (machine.provider().find, lambda: machine.provider().ensure(machine.say)):
-        with pytest.raises(EnvironmentFault, match="made by another version of devtools") as caught:
+        with pytest.raises(EnvironmentFault, match="created by another version of devtools") as caught:
             look()
         assert caught.value.hint == "invoke cluster.delete && invoke cluster.create"
     assert machine.provider().status().state == "broken"
