@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 AnyTask = Task[Any]
 _NEAR = 0.6  # minimum similarity of suggested names
 _CONFIG = 2  # as `devtools.errors.ExitCode`
+_READ: dict[int, tuple[Collection, dict[str, AnyTask]]] = {}  # the tasks of a collection, by its id; keeps it alive
 
 
 @dataclass(slots=True)
@@ -133,8 +134,11 @@ def _read(words: Iterable[str], tasks: Mapping[str, AnyTask]) -> tuple[list[_Men
 
 
 def _tasks(root: Collection) -> dict[str, AnyTask]:
-    """Return every task by each of its names."""
-    return {name: root[first] for first, others in root.task_names.items() for name in (first, *others)}
+    """Return every task by each of its names; read once for a command line, because invoke looks names up slowly."""
+    if id(root) not in _READ:
+        found = {name: root[first] for first, others in root.task_names.items() for name in (first, *others)}
+        _READ[id(root)] = root, found
+    return _READ[id(root)][1]
 
 
 def _flags(task: AnyTask) -> ParserContext:
