@@ -201,7 +201,8 @@ def our_task(
     several = [*iterable, *(name for name, flag in added.items() if flag.default is None)]
 
     def declare(body: Callable[..., None]) -> Any:
-        known = {name: text for name, text in common.items() if name in inspect.signature(body).parameters}
+        own = inspect.signature(body).parameters
+        known = {name: text for name, text in common.items() if name in own}
         return klass(_with_flags(body, added), help=known | texts, iterable=several, auto_shortflags=False, **more)
 
     return declare
