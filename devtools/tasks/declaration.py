@@ -57,7 +57,7 @@ class _OurTask(Task[Callable[..., None]]):
 
         With --help a task needs no arguments.
         """
-        from devtools.tasks.positional import asks_for_help, refuse_incomplete, refuse_unknown
+        from devtools.tasks.positional import is_help_requested, refuse_incomplete, refuse_unknown
 
         texts = dict(self.help)
         try:
@@ -66,12 +66,14 @@ class _OurTask(Task[Callable[..., None]]):
             self.help = texts
         program = running_program()
         if program is not None and getattr(program, "core", None) and getattr(program, "collection", None):
-            refuse_unknown(program.core.unparsed, program.collection)
-            if asks_for_help(program.core.unparsed):
+            words = program.core.unparsed
+            asked = is_help_requested(words, program.collection, program.args.help.value)
+            refuse_unknown(words, program.collection)
+            if asked:
                 for argument in arguments:
                     argument.positional = False
             else:
-                refuse_incomplete(program.core.unparsed, program.collection)
+                refuse_incomplete(words, program.collection)
         return arguments
 
     def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 AnyTask = Task[Any]
 _NEAR = 0.6  # minimum similarity of suggested names
 _CONFIG = 2  # as `devtools.errors.ExitCode`
+_HELP = ("--help", "-h")
 _READ: dict[int, tuple[Collection, dict[str, AnyTask]]] = {}  # the tasks of a collection, by its id; keeps it alive
 
 
@@ -29,6 +30,7 @@ _READ: dict[int, tuple[Collection, dict[str, AnyTask]]] = {}  # the tasks of a c
 class _Mention:
     """A task on the command line, and how far its arguments are read."""
 
+    name: str
     task: AnyTask
     flags: ParserContext
     left: int = field(init=False)  # number of required bare words that are missing
@@ -73,10 +75,21 @@ def has_positional(task: AnyTask, words: Sequence[str], root: Collection) -> boo
     return bool(mentions) and all(mention.bare for mention in mentions)
 
 
-def asks_for_help(words: Sequence[str]) -> bool:
-    """Return whether a task is followed by --help, which invoke would treat as the task's missing argument."""
+def is_help_requested(words: list[str], root: Collection, named: object = None) -> bool:
+    """Return whether the help of a task is requested, and if so, cut the words down to the task and --help.
+
+    invoke would treat --help as the task's missing argument, and its arguments as tasks. `named` is the value of
+    `--help TASK`.
+    """
     before = [*words[: words.index("--")]] if "--" in words else [*words]
-    return not {"--help", "-h"}.isdisjoint(before)
+    place = next((index for index, word in enumerate(before) if word in _HELP), None)
+    if isinstance(named, str):
+        words[:] = [named, "--help"]
+    elif place is None:
+        return False
+    elif mentions := _read(before[:place], _tasks(root))[0]:
+        words[:] = [mentions[-1].name, "--help"]
+    return True
 
 
 def refuse_unknown(words: Sequence[str], root: Collection) -> None:
@@ -103,11 +116,8 @@ def refuse_incomplete(words: Sequence[str], root: Collection) -> None:
     for mention in _read(words, tasks)[0]:
         if mention.left > 0 and hasattr(mention.task, "reads") and not mention.waits:
             argument = mention.flags.missing_positional_args[-mention.left]
-            name = next(name for name, task in tasks.items() if task is mention.task)
-            raise Exit(
-                f"error: {name} needs {str(argument.name).upper()}: {argument.help}\n  hint: invoke --help {name}",
-                code=_CONFIG,
-            )
+            what = f"error: {mention.name} needs {str(argument.name).upper()}: {argument.help}"
+            raise Exit(f"{what}\n  hint: invoke --help {mention.name}", code=_CONFIG)
 
 
 def _read(words: Iterable[str], tasks: Mapping[str, AnyTask]) -> tuple[list[_Mention], str]:
@@ -123,7 +133,7 @@ def _read(words: Iterable[str], tasks: Mapping[str, AnyTask]) -> tuple[list[_Men
         if last and last.takes(word):
             continue
         if word in tasks:
-            mentions.append(_Mention(tasks[word], _flags(tasks[word])))
+            mentions.append(_Mention(word, tasks[word], _flags(tasks[word])))
         elif word.startswith("-") or not word:
             break
         elif last and not last.bare and last.may_be_bare:

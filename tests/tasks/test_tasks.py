@@ -182,10 +182,19 @@ def test_a_task_without_a_dry_run_refuses_dry(tmp_path: Path, words: list[str]) 
     assert {path.name for path in tmp_path.iterdir()} - {"__pycache__"} == {"tasks.py", "layers"}
 
 
-@pytest.mark.parametrize("words", [("layer", "--help"), ("values", "--help"), ("plan", "--help"), ("--help", "layer")])
-def test_help_is_shown_wherever_it_is_asked_for(tmp_path: Path, words: tuple[str, ...]) -> None:
-    done = _invoke(tmp_path, *words)
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("layer --help", "--help layer", "values --help", "plan --help", "plan --env --help", "plan 40 -h"),
+        *("rollback web --help", "rollback --help web 3", "rollback web 3 -h", "--help rollback web"),
+        *("values web --env dev --help", "layer 40 --help", "up layer 40 -h", "import.helmfile some/path --help"),
+    ],
+)
+def test_help_is_shown_wherever_it_is_asked_for(tmp_path: Path, words: str) -> None:
+    done = _invoke(tmp_path, *words.split())
     assert (done.returncode, done.stderr) == (0, "")
+    name = next(word for word in reversed(words.split()) if word in namespace.task_names)
+    assert done.stdout.startswith(f"Usage: inv[oke] [--core-opts] {name} ")
     assert "Examples:" in done.stdout
 
 
