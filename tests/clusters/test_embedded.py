@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from devtools.clusters.embedded import lifecycle
 from devtools.clusters.embedded.names import COMPONENTS
 from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode, Interrupted
 from tests.clusters.closed import check_closed_to_others, check_listeners, check_that_an_open_door_is_found
@@ -241,17 +242,29 @@ def check_an_interrupted_making_is_cleared_away_and_made_anew(machine: Machine) 
     assert len(machine.pids("etcd")) == len(machine.pids("kube-apiserver")) == 1
 
 
-def test_a_component_that_ended_during_creation_is_restarted(machine: Machine) -> None:
-    """As the controller manager does on a machine so busy that the API server takes longer than it waits."""
+def faulty(machine: Machine, name: str, fault: str, times: int) -> Path:
+    """A component whose first `times` processes do `fault`; writes a line to `NAME.starts` at each start."""
+    wrapper = machine.root / name
+    starts = machine.root / f"{name}.starts"
+    count = f'echo >>{starts}; [ "$(wc -l <{starts})" -gt {times} ] || {fault}'
+    runs = f'case "$*" in *--kubeconfig*) {count} ;; esac'  # not `--version`
+    wrapper.write_text(f'#!/bin/bash\n{runs}\nexec -a "$0" {machine.tool(name)} "$@"\n')
+    wrapper.chmod(0o755)
+    return wrapper
+
+
+def test_components_that_fail_during_creation_are_restarted(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A controller manager that ends, as it does if the API server is too slow for it, and a kwok that does nothing."""
+    monkeypatch.setattr(lifecycle, "NODES_READY_IN", 2.0)
+    monkeypatch.setattr(lifecycle, "_ATTEMPTS", 30)
     real = machine.tool
-    marker = machine.root / "ended-once"
-    flaky = machine.root / "kube-controller-manager"
-    once = f'case "$*" in *--kubeconfig*) [ -e {marker} ] || {{ touch {marker}; exit 1; }} ;; esac'
-    flaky.write_text(f'#!/bin/sh\n{once}\nexec {real(flaky.name)} "$@"\n')
-    flaky.chmod(0o755)
-    machine.tool = lambda name: flaky if name == flaky.name else real(name)
+    manager = faulty(machine, "kube-controller-manager", "exit 1", times=1)
+    kwok = faulty(machine, "kwok", 'exec -a "$0" sleep 1000', times=2)  # kwokctl starts one, the Stages another
+    wrappers = {"kube-controller-manager": manager, "kwok": kwok}
+    machine.tool = lambda name: wrappers.get(name) or real(name)
     machine.provider().ensure(machine.say)
-    assert marker.exists()
+    assert len((machine.root / "kwok.starts").read_text()) >= 3
+    assert len((machine.root / "kube-controller-manager.starts").read_text()) >= 2
     assert machine.provider().status().state == "running"
 
 

@@ -11,7 +11,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -100,14 +100,14 @@ def mounts_under(mountinfo: str, directories: Iterable[Path]) -> tuple[str, ...]
     return tuple(point for point in reversed(points) if any(_within(point, root) for root in roots))
 
 
-def end_processes(layout: Layout, keep: frozenset[str] = frozenset()) -> int:
-    """Kill all processes except those named in `keep`, repeatedly until none is left; return how many there were.
+def end_processes(layout: Layout, named: Callable[[str], bool] = lambda _: True) -> int:
+    """Kill all processes whose name passes `named`, repeatedly until none is left; return how many there were.
 
     They need no graceful shutdown: the cluster's data is deleted, too.
     """
     ended: set[int] = set()
     deadline = time.monotonic() + _KILL_FOR
-    while found := [process for process in processes(layout) if process.name not in keep]:
+    while found := [process for process in processes(layout) if named(process.name)]:
         for process in found:
             ended.add(process.pid)
             with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -14,7 +14,7 @@ from devtools.base.atomic_write import write_whole
 from devtools.base.open_file import opened
 from devtools.clusters.embedded import cleanup
 from devtools.clusters.embedded.layout import Layout, Ports, Subnet
-from devtools.clusters.embedded.names import COMPONENTS, SIMULATED_KUBELET
+from devtools.clusters.embedded.names import COMPONENTS, KWOK, SIMULATED_KUBELET
 from devtools.clusters.external_program import named
 from devtools.errors import DevtoolsError, EnvironmentFault
 from devtools.kube.client import Kube
@@ -23,7 +23,7 @@ from devtools.process.runner import Cancel, Command, Result, Runner
 from devtools.process.waiting import wait_until
 
 WAIT = 60.0  # seconds until it must answer
-_STARTED_IN = 5.0  # seconds until a started component must be visible
+_STARTED_IN = 30.0  # seconds until a started component must be visible
 TAIL = 5  # lines of a log to show
 SERVER_NAMES = (
     *("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"),
@@ -54,8 +54,7 @@ class ControlPlane:
 
     def start(self, ports: Ports) -> None:
         """Start it again with etcd's data."""
-        for note in (self.layout.plane / "pids").glob("*.pid"):
-            note.unlink()  # of dead processes: after a reboot other processes may have their numbers
+        self._forget(COMPONENTS)  # after a reboot other processes may have their numbers
         self._run_start()
         self._finish("start", ports)
 
@@ -68,12 +67,22 @@ class ControlPlane:
     def revive(self) -> None:
         """Start components that ended: the controller manager gives up if the API server takes more than 10 s."""
 
-        def is_whole() -> bool:
-            return not self.problem(cleanup.processes(self.layout))
+        def missing() -> list[str]:
+            return [name for name in self._missing(cleanup.processes(self.layout)) if name != SIMULATED_KUBELET]
 
-        if not is_whole():
+        if ended := missing():
+            self._forget(ended)
             self._run_start()
-            wait_until(is_whole, _STARTED_IN, self.cancel)  # components exec a moment after fork
+            wait_until(lambda: not missing(), _STARTED_IN, self.cancel)  # components exec a moment after fork
+
+    def restart_kwok(self) -> None:
+        """Restart kwok, which lists every Stage when it starts.
+
+        Later ones may reach it seconds late or never: while the CRD of Stages is new, its watch fails and is repeated
+        with growing delays, and it does not look again at an object for which no Stage was known.
+        """
+        cleanup.end_processes(self.layout, lambda name: name == KWOK)
+        self.revive()
 
     def kube(self, retry_for: float = 0.0) -> Kube:
         """Return a client of its API server."""
@@ -81,12 +90,21 @@ class ControlPlane:
 
     def problem(self, running: Iterable[cleanup.Process]) -> str:
         """Return what is broken, as a sentence; empty if every component runs and can be reached."""
-        names = {process.name for process in running}
-        missing = [name for name in COMPONENTS if name not in names]
-        if missing:
+        if missing := self._missing(running):
             verb = "is" if len(missing) == 1 else "are"
             return f"{' and '.join(missing)} of cluster {self.layout.name} {verb} not running"
         return ""
+
+    @staticmethod
+    def _missing(running: Iterable[cleanup.Process]) -> list[str]:
+        """Return the components that are not among the processes."""
+        names = {process.name for process in running}
+        return [name for name in COMPONENTS if name not in names]
+
+    def _forget(self, names: Iterable[str]) -> None:
+        """Remove kwokctl's notes of these processes: it takes a zombie for a running one."""
+        for name in names:
+            (self.layout.plane / "pids" / f"{name}.pid").unlink(missing_ok=True)
 
     def damage(self, ports: Ports) -> str:
         """Return the kubeconfig's fault, as a sentence; empty if it leads to the API server."""

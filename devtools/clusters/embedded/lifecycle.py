@@ -23,6 +23,7 @@ from devtools.errors import DevtoolsError, EnvironmentFault, TimedOut
 from devtools.process.waiting import wait_until
 
 NODES_READY_IN = 20.0  # seconds
+_ATTEMPTS = 3  # starts of kwok
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,7 @@ class Lifecycle:
             objects = self._objects(ports)
             progress("starting simulated nodes, pods and volumes")
             simulation.apply(kube, objects)
+            self.plane.restart_kwok()
             simulation.ensure_nodes(kube, self.nodes)
             problem = preparing.result() if preparing else ""
         if preparing and not problem:
@@ -165,8 +167,15 @@ class Lifecycle:
         return (*base, *simulation.policies(), *stack)
 
     def _await_nodes(self) -> None:
-        """Wait until every simulated node is Ready."""
+        """Wait until every node is Ready; restart kwok, which may have missed a Stage, if one is late."""
         kube = self.plane.kube(retry_for=10.0)
-        if not wait_until(lambda: all(simulation.ready_nodes(kube).values()), NODES_READY_IN, self.plane.cancel):
-            late = ", ".join(name for name, good in simulation.ready_nodes(kube).items() if not good)
-            raise TimedOut(f"nodes {late} are not ready after {NODES_READY_IN:g} s")
+
+        def are_ready() -> bool:
+            return all(simulation.ready_nodes(kube).values())
+
+        for _ in range(_ATTEMPTS):
+            if wait_until(are_ready, NODES_READY_IN, self.plane.cancel):
+                return
+            self.plane.restart_kwok()
+        late = ", ".join(name for name, good in simulation.ready_nodes(kube).items() if not good)
+        raise TimedOut(f"nodes {late} are not ready after {_ATTEMPTS * NODES_READY_IN:g} s")

@@ -6,10 +6,8 @@ import platform
 from typing import Any
 
 SIMULATED_KUBELET = "simulated-kubelet"  # the program that answers for the kubelets of simulated nodes
-COMPONENTS = (
-    *("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok-controller"),
-    SIMULATED_KUBELET,
-)
+KWOK = "kwok-controller"  # the program that simulates nodes, pods and what Stages describe
+COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", KWOK, SIMULATED_KUBELET)
 API_GATEWAY = "api-gateway"  # the program that forwards the real node's connections to the API server
 REAL_NODE = "real-0"  # the single real node
 REAL_PROGRAMS = (API_GATEWAY, "containerd", "kubelet", "kube-proxy")  # its programs

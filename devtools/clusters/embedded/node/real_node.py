@@ -108,7 +108,7 @@ class RealNode:
 
     def clear(self) -> None:
         """Remove its remains on the machine, except the control plane and the node's files."""
-        cleanup.end_processes(self.plane.layout, keep=frozenset(COMPONENTS))
+        cleanup.end_processes(self.plane.layout, lambda name: name not in COMPONENTS)
         cleanup.remove_mounts(self.plane.layout)
         cleanup.remove_cgroups(self.plane.layout)
         with contextlib.suppress(FileNotFoundError):
