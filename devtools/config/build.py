@@ -12,7 +12,8 @@ from devtools.config.environments import EnvironmentValues, Overlays
 from devtools.config.finder import ChartFinder, ChartUnknown
 from devtools.config.merging import At, Origins, lay_over
 from devtools.config.root_causes import FEW, Cause, Causes
-from devtools.config.validate import made, suggestion
+from devtools.config.settings_file.checks import unknown_environment
+from devtools.config.validate import made
 from devtools.errors import Location, Problem
 from devtools.model import ChartRef, Contract, HelmKeys, Hook, Layer, Need, Release, ReleaseId, ReleaseKeys
 
@@ -46,12 +47,8 @@ class Defaults:
     @classmethod
     def of(cls, document: Document, data: Mapping[str, Any], *, broken: bool) -> Defaults:
         """Build it from the file's validated data; a key of `release` overrides one of `helm`."""
-        keys: dict[str, Any] = {}
-        paths: dict[str, KeyPath] = {}
-        for part in ("helm", "release"):
-            for key, value in data.get(part, {}).items():
-                keys[key] = value
-                paths[key] = (part, key)
+        paths = {key: (part, key) for part in ("helm", "release") for key in data.get(part, {})}
+        keys = {key: data[part][key] for key, (part, _) in paths.items()}
         return cls(document=document, keys=keys, paths=paths, broken=broken)
 
 
@@ -86,7 +83,6 @@ class Builder:
     def __init__(
         self, environment: EnvironmentValues, names: tuple[str, ...], defaults: Defaults, charts: ChartFinder
     ) -> None:
-        """`names` are all environments."""
         self.problems: list[Problem] = []
         self.causes = Causes()
         self._environment = environment
@@ -165,11 +161,7 @@ class Builder:
                 self._found[name] = unknown
         found = self._found[name]
         if isinstance(found, ChartUnknown):
-            problem = Problem(where=entry.at("chart"), message=found.message, hint=found.hint)
-            if found.cause:
-                self.causes.blame(found.cause, f"'{name}'", problem)
-            else:
-                self.problems.append(problem)
+            self._report(entry.at("chart"), found.message, found.hint, cause=found.cause, wanted=name)
             return ChartRef(name=name, path=Path())
         return found
 
@@ -185,20 +177,13 @@ class Builder:
         try:
             on, where = self._environment.switch(switch)
         except KeyError as error:
-            self._no_value(switch, Problem(where=entry.at("installed"), message=error.args[0], hint=error.args[1]))
+            if not self._environment.broken:
+                self._report(entry.at("installed"), *error.args, cause=self._environment.missing, wanted=switch)
             return True, ""
         except TypeError as error:
             self._report(entry.at("installed"), *error.args)
             return True, ""
         return on, "" if on else f"{switch}: false ({where})"
-
-    def _no_value(self, switch: str, problem: Problem) -> None:
-        if self._environment.broken:
-            return
-        if self._environment.missing:
-            self.causes.blame(self._environment.missing, f"'{switch}'", problem)
-        else:
-            self.problems.append(problem)
 
     def _left_out(self, environments: list[str] | None, document: Document, path: KeyPath) -> str:
         """Return why this environment is left out; empty if it is not."""
@@ -206,8 +191,7 @@ class Builder:
             return ""
         for index, name in enumerate(environments):
             if name not in self._names:
-                hint = suggestion(name, self._names, "environments")
-                self.problems.append(document.problem((*path, index), f"unknown environment '{name}'", hint))
+                self.problems.append(unknown_environment(document, (*path, index), name, self._names))
         if self._environment.name in environments:
             return ""
         return f"environments: [{', '.join(environments)}] ({document.at(path)})"
@@ -226,8 +210,15 @@ class Builder:
             if not self._left_out(data.get("environments"), document, (*path, index, "environments")):
                 yield made(Hook, data, where=entry.at(key, index))
 
-    def _report(self, where: Location, message: str, hint: str = "") -> None:
-        self.problems.append(Problem(where=where, message=message, hint=hint))
+    def _report(
+        self, where: Location, message: str, hint: str = "", *, cause: Cause | None = None, wanted: str = ""
+    ) -> None:
+        """Add a problem, or blame the cause for what is wanted and missing."""
+        problem = Problem(where=where, message=message, hint=hint)
+        if cause:
+            self.causes.blame(cause, f"'{wanted}'", problem)
+        else:
+            self.problems.append(problem)
 
 
 def _values(entry: Entry) -> tuple[Mapping[str, Any], Origins]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from devtools.base.yaml_positions import Document, KeyPath
-from devtools.config.validate import is_inside, suggestion
+from devtools.config.settings_file.checks import known_environments, unknown_environment
+from devtools.config.validate import is_inside
 from devtools.errors import Problem
 
 K3D_ONLY = (
@@ -30,12 +31,10 @@ def cluster_problems(document: Document, data: Mapping[str, Any], root: Path) ->
     """Return the problems of `cluster`, and of each environment's `cluster` merged over it."""
     cluster = data.get("cluster", {})
     yield from _problems(document, ("cluster",), cluster, {}, data, root)
-    overlays = root / data.get("paths", {}).get("environments", "environments")
-    known = sorted({data.get("environment", "local"), *(path.name for path in overlays.glob("[!_]*"))})
+    known = sorted({data.get("environment", "local"), *known_environments(data, root)})
     for name, keys in data.get("environments", {}).items():
         if name not in known:
-            hint = suggestion(name, known, "environments")
-            yield document.problem(("environments", name), f"unknown environment '{name}'", hint)
+            yield unknown_environment(document, ("environments", name), name, known)
         yield from _problems(document, ("environments", name, "cluster"), keys.get("cluster", {}), cluster, data, root)
 
 
@@ -49,9 +48,7 @@ def _problems(
 ) -> Iterator[Problem]:
     """Check the `keys` at `path`, merged over `base`."""
     both = {**base, **keys}
-    yield from _provider_problems(document, path, keys, both)
-    if both.get("provider") == "context" and ("provider" in keys or "context" in keys):
-        yield from _context_problems(document, path, both, data)
+    yield from _provider_problems(document, path, keys, both, data.get("allowed_contexts", ()))
     if "kubernetes" in keys and both.get("image"):
         message = "'kubernetes' and 'image' exclude each other: the image has a version of its own"
         yield document.problem((*path, "kubernetes"), message, "remove one of them")
@@ -70,25 +67,19 @@ def _problems(
 
 
 def _provider_problems(
-    document: Document, path: KeyPath, keys: Mapping[str, Any], both: Mapping[str, Any]
+    document: Document, path: KeyPath, keys: Mapping[str, Any], both: Mapping[str, Any], allowed: Iterable[str]
 ) -> Iterator[Problem]:
-    """Yield keys that the provider does not support; with `auto` each is for the provider that is selected later."""
+    """Check that the provider has all these keys, and that provider `context` names one that may be written to."""
     provider = both.get("provider", "auto")
     for key in keys:
         only = _ONLY.get(key, provider)
-        if only != provider and (provider != "auto" or key == "context"):
+        if only != provider and (provider != "auto" or key == "context"):  # `auto` is resolved later
             message = f"'{key}' is for provider '{only}' only"
             yield document.problem((*path, key), message, _INSTEAD.get(key, f"the provider here is {provider}"))
-
-
-def _context_problems(
-    document: Document, path: KeyPath, cluster: Mapping[str, Any], data: Mapping[str, Any]
-) -> Iterator[Problem]:
-    """Check that provider `context` names its context, and that the context may be written to."""
-    context = cluster.get("context", "")
-    if not context:
-        message = "provider 'context' needs 'context': which kube context"
-        yield document.problem((*path, "provider"), message)
-    elif context not in data.get("allowed_contexts", ()):
-        message = f"context '{context}' may not be written to"
-        yield document.problem((*path, "context"), message, f"add it to allowed_contexts: [{context}]")
+    if provider == "context" and ("provider" in keys or "context" in keys):
+        context = both.get("context", "")
+        if not context:
+            yield document.problem((*path, "provider"), "provider 'context' needs 'context': which kube context")
+        elif context not in allowed:
+            message, hint = f"context '{context}' may not be written to", f"add it to allowed_contexts: [{context}]"
+            yield document.problem((*path, "context"), message, hint)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devtools.base.words import did_you_mean
-from devtools.base.yaml_positions import Document, read
+from devtools.base.yaml_positions import read
 from devtools.config.merging import Origins, lay_over, paths_of
 from devtools.config.root_causes import FEW, Cause
 from devtools.config.settings import Settings
@@ -99,18 +99,20 @@ def load_environment(
         problems += document.problems
         data = lay_over(data, document.data, origins, document.at)
     own = settings.environments / name / _VALUES
-    missing = None if own in files else _missing(own.relative_to(settings.root))
+    hint = "restore it from version control, or add the missing values"
+    where = Location(file=own.relative_to(settings.root))
+    # the file is optional; if many values are missing, it may be the cause
+    missing = None if own in files else Cause(where=where, message="is missing", hint=hint, few=FEW)
     environment = Environment(name=name, values=data, where=origins, references=settings.references)
-    written, wrong = _resolved(environment, settings)
+    resolved, wrong = _resolved(environment, settings)
     problems += wrong
     if sets and not problems:
         from devtools.config.references.typed_values import with_sets
 
-        environment, problems = with_sets(environment, written, sets)
-        written, wrong = _resolved(environment, settings)
+        environment, problems = with_sets(environment, resolved, sets)
+        resolved, wrong = _resolved(environment, settings)
         problems += wrong
-    environment = written
-    return EnvironmentValues(environment=environment, broken=bool(problems), missing=missing), problems
+    return EnvironmentValues(environment=resolved, broken=bool(problems), missing=missing), problems
 
 
 def _resolved(environment: Environment, settings: Settings) -> tuple[Environment, tuple[Problem, ...]]:
@@ -122,12 +124,6 @@ def _resolved(environment: Environment, settings: Settings) -> tuple[Environment
     return resolve_environment(environment, settings.root)
 
 
-def _missing(file: Path) -> Cause:
-    """Return an environment's own file, which is optional; if many values are missing, it may be the cause."""
-    hint = "restore it from version control, or add the missing values"
-    return Cause(where=Location(file=file), message="is missing", hint=hint, few=FEW)
-
-
 class Overlays:
     """The overlay files of one environment, listed once."""
 
@@ -135,7 +131,13 @@ class Overlays:
         """List `_shared`, the environments that are extended, and the environment's own directory."""
         self._root = settings.root
         self._levels = [
-            {(path.parent.name, path.stem): path for path in _overlay_files(settings.environments / level)}
+            {
+                (directory.name, path.stem): path
+                for directory in _directories(settings.environments / level)
+                if directory.name != _PLATFORM and not directory.name.startswith("_")
+                for path in yaml_files(directory)
+                if path.suffix == ".yaml"
+            }
             for level in (SHARED, *settings.levels_of(environment))
         ]
 
@@ -161,14 +163,14 @@ class Overlays:
 
 def overlay_problems(overlays: Overlays, root: Path, references: References | None) -> list[Problem]:
     """Return the problems inside the overlay files."""
-    documents: Iterable[Document] = (read(path, path.relative_to(root)) for path in overlays.files())
-    return [problem for document in documents for problem in _overlay_problems(document, references)]
-
-
-def _overlay_problems(document: Document, references: References | None) -> Iterable[Problem]:
-    if document.file.name.endswith(SUFFIX):
-        return encryption_problems(document)
-    return (references.resolve(document) if references else document).problems
+    problems: list[Problem] = []
+    for path in overlays.files():
+        document = read(path, path.relative_to(root))
+        if path.name.endswith(SUFFIX):
+            problems += encryption_problems(document)
+        else:
+            problems += (references.resolve(document) if references else document).problems
+    return problems
 
 
 def stray_problems(settings: Settings, declared: Mapping[str, Iterable[str] | None]) -> list[Problem]:
@@ -180,7 +182,7 @@ def stray_problems(settings: Settings, declared: Mapping[str, Iterable[str] | No
     for level in _directories(settings.environments):
         if level.name.startswith("_") and level.name != SHARED:
             continue
-        unread = [path for path in _yaml_files(level) if path.name != _VALUES]
+        unread = [path for path in yaml_files(level) if path.name != _VALUES]
         problems += [_stray(settings.root, path, "nothing reads this file", [_VALUES]) for path in unread]
         for directory in _directories(level):
             if not directory.name.startswith("_"):
@@ -191,7 +193,7 @@ def stray_problems(settings: Settings, declared: Mapping[str, Iterable[str] | No
 def _stray_in(
     root: Path, directory: Path, declared: Mapping[str, Iterable[str] | None], *, shared: bool
 ) -> list[Problem]:
-    files = _yaml_files(directory)
+    files = yaml_files(directory)
     if directory.name == _PLATFORM and not shared:
         stray = [path for path in files if not path.name.endswith(".values.yaml")]
         return [_stray(root, path, "nothing reads this file: its name must end in .values.yaml") for path in stray]
@@ -211,12 +213,6 @@ def _stray(root: Path, path: Path, message: str, names: Iterable[str] = (), what
     return Problem(where=Location(file=path.relative_to(root)), message=message, hint=hint)
 
 
-def _overlay_files(level: Path) -> Iterator[Path]:
-    for directory in _directories(level):
-        if directory.name != _PLATFORM and not directory.name.startswith("_"):
-            yield from (path for path in _yaml_files(directory) if path.suffix == ".yaml")
-
-
 def _directories(directory: Path) -> list[Path]:
     """Return its directories by name, without hidden ones; none if it does not exist."""
     if not directory.is_dir():
@@ -226,9 +222,7 @@ def _directories(directory: Path) -> list[Path]:
     return sorted(path for path in directory.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def _yaml_files(directory: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in directory.iterdir()
-        if path.suffix in (".yaml", ".yml") and not path.name.startswith((".", "_"))
-    )
+def yaml_files(directory: Path) -> list[Path]:
+    """Return its YAML files by name, without hidden ones and those that begin with `_`."""
+    files = (path for path in directory.iterdir() if path.suffix in (".yaml", ".yml"))
+    return sorted(path for path in files if not path.name.startswith((".", "_")))

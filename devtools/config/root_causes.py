@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from devtools.base.words import shortened
 from devtools.errors import Location, Problem
 
 FEW = 3  # problems of one kind may each be a separate mistake
@@ -22,16 +23,14 @@ class Cause:
 
     def problem(self, wanted: list[str]) -> Problem:
         """Return the combined problem; `wanted` are the things requested from the file, each with its place."""
-        more = len(wanted) - _NAMED
-        listed = ", ".join(wanted[:_NAMED]) + (f" and {more} more" if more > 0 else "")
-        return Problem(where=self.where, message=f"{self.message}; needed by {listed}", hint=self.hint)
+        message = f"{self.message}; needed by {shortened(wanted, _NAMED)}"
+        return Problem(where=self.where, message=message, hint=self.hint)
 
 
 class Causes:
     """Collects problems by root cause."""
 
     def __init__(self) -> None:
-        """Start without problems."""
         self._found: dict[Cause, list[tuple[str, Problem]]] = {}
 
     def blame(self, cause: Cause, wanted: str, problem: Problem) -> None:

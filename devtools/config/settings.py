@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -175,65 +175,58 @@ def load_settings(root: Path) -> Settings:
     from devtools.base.yaml_positions import Document, read
     from devtools.config.cluster_keys import cluster_problems
     from devtools.config.settings_file.checks import extends_problems, gitops_problems, hook_problems
-    from devtools.config.validate import made, validated
+    from devtools.config.validate import validated
 
     root = root.resolve()
     path = root / FILE
     document = read(path, Path(FILE)) if path.exists() else Document(file=Path(FILE))
     data, problems = validated(Settings, document)
-    found = [*problems, *_path_problems(document, data, root), *cluster_problems(document, data, root)]
-    found += [*extends_problems(document, data, root), *gitops_problems(document, data, root)]
-    found += hook_problems(document, data, root)
-    if found:
+    checks = (_path_problems, cluster_problems, extends_problems, gitops_problems, hook_problems)
+    if found := [*problems, *(problem for check in checks for problem in check(document, data, root))]:
         raise config_error(found)
-    hooks = {
-        key: tuple(made(Hook, item, where=document.at((key, at))) for at, item in enumerate(data.get(key, ())))
-        for key in ("before", "after")
-    }
-    return _settings(root, data, **hooks)
+    return _settings(document, data, root)
 
 
-def _settings(root: Path, data: Mapping[str, Any], **hooks: tuple[Hook, ...]) -> Settings:
+def _settings(document: Document, data: Mapping[str, Any], root: Path) -> Settings:
+    from devtools.config.settings_file.checks import known_environments
     from devtools.config.validate import made
 
-    name = data.get("name") or _sanitised(root.name)
+    name = data.get("name") or re.sub(r"[^a-z0-9]+", "-", root.name.lower())[:_NAME_AT_MOST].strip("-") or "stack"
     cluster = {"name": name, **data.get("cluster", {})}
-    environments = {key: value["cluster"] for key, value in data.get("environments", {}).items() if "cluster" in value}
-    extends = {key: value["extends"] for key, value in data.get("environments", {}).items() if "extends" in value}
-    clusters = {key: _cluster({**cluster, **keys}) for key, keys in environments.items()}
-    data = {**data, "name": name, "cluster": _cluster(cluster), "environments": clusters}
-    settings = made(Settings, data, root=root, gitops=None, extends=extends, **hooks)
+    environments = data.get("environments", {})
+    clusters = {
+        key: _cluster({**cluster, **value["cluster"]}) for key, value in environments.items() if "cluster" in value
+    }
+    settings = made(
+        Settings,
+        {**data, "name": name, "cluster": _cluster(cluster), "environments": clusters},
+        root=root,
+        gitops=None,
+        extends={key: value["extends"] for key, value in environments.items() if "extends" in value},
+        **{
+            key: tuple(made(Hook, item, where=document.at((key, at))) for at, item in enumerate(data.get(key, ())))
+            for key in ("before", "after")
+        },
+    )
     if "gitops" not in data:
         return settings
-    return replace(settings, gitops=gitops_settings(data["gitops"], name, _environments(settings)))
-
-
-def _environments(settings: Settings) -> list[str]:
-    """Return the names of all environments but the local one."""
-    directories = settings.environments.glob("[!_.]*")
-    return sorted(path.name for path in directories if path.is_dir() and path.name != LOCAL)
+    exported = [key for key in known_environments(data, root) if key != LOCAL]
+    return replace(settings, gitops=gitops_settings(data["gitops"], name, exported))
 
 
 def _cluster(keys: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**keys, "declared": [key for key in keys if key != "name"]}
 
 
-def _sanitised(name: str) -> str:
-    """Return a directory's name as a DNS label: `My Repo_2` is `my-repo-2`."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower())[:_NAME_AT_MOST].strip("-") or "stack"
-
-
-def _path_problems(document: Document, data: Mapping[str, Any], root: Path) -> list[Problem]:
+def _path_problems(document: Document, data: Mapping[str, Any], root: Path) -> Iterator[Problem]:
     """Check that paths stay in the repository, because their targets are read, hashed and committed."""
     from devtools.config.validate import is_inside
 
-    problems = []
     for key, value in data.get("paths", {}).items():
         if not is_inside(value):
-            problems.append(document.problem(("paths", key), f"'{key}' must be a path inside the repository"))
+            yield document.problem(("paths", key), f"'{key}' must be a path inside the repository")
     for host, value in data.get("chart_ca", {}).items():
         if not is_inside(value):
-            problems.append(document.problem(("chart_ca", host), f"'{value}' must be a path inside the repository"))
+            yield document.problem(("chart_ca", host), f"'{value}' must be a path inside the repository")
         elif not (root / value).is_file():
-            problems.append(document.problem(("chart_ca", host), f"{value} is not a file", "it holds PEM certificates"))
-    return problems
+            yield document.problem(("chart_ca", host), f"{value} is not a file", "it holds PEM certificates")

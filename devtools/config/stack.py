@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +18,13 @@ from devtools.config.environments import (
     load_environment,
     overlay_problems,
     stray_problems,
+    yaml_files,
 )
 from devtools.config.finder import ChartFinder
 from devtools.config.settings import Settings
 from devtools.config.validate import validated
 from devtools.errors import ConfigError, Location, Problem, config_error
-from devtools.model import Hook, Layer, ReleaseId, Stack
+from devtools.model import Layer, ReleaseId, Stack
 from devtools.planning.graph import check_graph
 
 if TYPE_CHECKING:
@@ -32,14 +33,6 @@ if TYPE_CHECKING:
 DEFAULTS = "_defaults.yaml"
 _LAYER_NAME = re.compile(r"[0-9]{2}-[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _NAME_AT_MOST = 63  # limit: it must fit a label's value
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _LayerSource:
-    """A parsed layer file; `data` is empty if there is a problem."""
-
-    document: Document
-    data: dict[str, Any]
 
 
 def load_stack(settings: Settings, environment: str, charts: ChartFinder, sets: Iterable[str] = ()) -> Stack:
@@ -55,32 +48,31 @@ def load_stack(settings: Settings, environment: str, charts: ChartFinder, sets: 
     defaults, more = _defaults(settings, references)
     builder = Builder(values, environment_names(settings), defaults, charts)
     overlays = Overlays(settings, name)
-    layers = [builder.layer(source.document, source.data, overlays) for source in sources if source.data]
+    layers = [builder.layer(document, data, overlays) for document, data in sources if data]
     declared = {
-        source.document.file.stem: [entry["name"] for entry in source.data.get("releases", ())] if source.data else None
-        for source in sources
+        document.file.stem: [entry["name"] for entry in data.get("releases", ())] if data else None
+        for document, data in sources
     }
     problems += [*more, *wrong, *builder.problems, *builder.causes.problems(), *_clashes(layers)]
     problems += [*overlay_problems(overlays, settings.root, references), *stray_problems(settings, declared)]
+    before, after = (
+        tuple(hook for hook in hooks if hook.environments is None or name in hook.environments)
+        for hooks in (settings.before, settings.after)
+    )
     stack = Stack(
         name=settings.name,
         root=settings.root,
         environment=replace(values.environment, texts=references.texts if references else {}),
         layers=tuple(layers),
         environments=environment_names(settings),
-        before=_commands(settings.before, name),
-        after=_commands(settings.after, name),
+        before=before,
+        after=after,
     )
     if None not in declared.values() and all(release.namespace for release in stack.releases()):
         problems += check_graph(stack)
     if problems:
         raise config_error(problems)
     return stack
-
-
-def _commands(hooks: Iterable[Hook], environment: str) -> tuple[Hook, ...]:
-    """Return the commands that run in an environment."""
-    return tuple(hook for hook in hooks if hook.environments is None or environment in hook.environments)
 
 
 def _references(settings: Settings, values: EnvironmentValues) -> References | None:
@@ -118,13 +110,15 @@ def _defaults(settings: Settings, references: References | None) -> tuple[Defaul
     return Defaults.of(document, data, broken=bool(problems)), problems
 
 
-def _layer_sources(settings: Settings, references: References | None) -> tuple[list[_LayerSource], list[Problem]]:
-    """Return every layer file in order, read and validated; ConfigError if there is none at all."""
+def _layer_sources(
+    settings: Settings, references: References | None
+) -> tuple[list[tuple[Document, dict[str, Any]]], list[Problem]]:
+    """Return every layer file in order with its data, empty if there is a problem; ConfigError without files."""
     shown = settings.layers.relative_to(settings.root)
-    paths = _layer_files(settings.layers)
+    paths = yaml_files(settings.layers) if settings.layers.is_dir() else []
     if not paths:
         raise ConfigError(f"no layer files in {shown}/", hint=f"write the first one: {shown}/10-bootstrap.yaml")
-    sources: list[_LayerSource] = []
+    sources = []
     problems: list[Problem] = []
     numbers: dict[str, Path] = {}
     for path in paths:
@@ -132,15 +126,8 @@ def _layer_sources(settings: Settings, references: References | None) -> tuple[l
         problems += _name_problems(document.file, numbers)
         document, data, wrong = _checked(Layer, document, references)
         problems += wrong
-        sources.append(_LayerSource(document=document, data={} if document.problems else data))
+        sources.append((document, {} if document.problems else data))
     return sources, problems
-
-
-def _layer_files(directory: Path) -> list[Path]:
-    if not directory.is_dir():
-        return []
-    files = (path for path in directory.iterdir() if path.suffix in (".yaml", ".yml"))
-    return sorted(path for path in files if not path.name.startswith(("_", ".")))
 
 
 def _name_problems(file: Path, numbers: dict[str, Path]) -> list[Problem]:
@@ -157,19 +144,16 @@ def _name_problems(file: Path, numbers: dict[str, Path]) -> list[Problem]:
     return [Problem(where=where, message=f"layer number {file.stem[:2]} is already used by {first}")]
 
 
-def _clashes(layers: Iterable[Layer]) -> list[Problem]:
+def _clashes(layers: Iterable[Layer]) -> Iterator[Problem]:
     """Yield problems of releases with the same identity, and of layers with the same name."""
-    problems: list[Problem] = []
     releases: dict[ReleaseId, Location] = {}
     names = {layer.name: layer.file for layer in layers}
     for layer in layers:
         other = names.setdefault(layer.alias, layer.file) if layer.alias else layer.file
         if other != layer.file:
-            message = f"alias '{layer.alias}' is already used by {other}"
-            problems.append(Problem(where=Location(file=layer.file), message=message))
+            yield Problem(where=Location(file=layer.file), message=f"alias '{layer.alias}' is already used by {other}")
         for release in layer.releases:
             first = releases.setdefault(release.id, release.where)
             if first is not release.where:
                 message = f"release {release.id} is declared twice"
-                problems.append(Problem(where=release.where, message=message, hint=f"first at {first}"))
-    return problems
+                yield Problem(where=release.where, message=message, hint=f"first at {first}")

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields
 from functools import cache
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from types import FunctionType, UnionType
 from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -42,7 +42,7 @@ def validated(model: Any, document: Document) -> tuple[dict[str, Any], tuple[Pro
         return dict(_adapter(kind).validate_python(document.data)), document.problems
     except ValidationError as error:
         details = _without_echoes(kind, error.errors(include_url=False))
-        found = tuple(_problem(kind, document, detail) for detail in details)
+        found = (_problem(kind, document, detail) for detail in details)
         return {}, document.problems + tuple(dict.fromkeys(found))
 
 
@@ -156,7 +156,7 @@ def _words(kind: Any, path: KeyPath, detail: Mapping[str, Any]) -> tuple[str, st
     match detail["type"]:
         case "extra_forbidden":
             word, known = str(path[-1]), _keys(kind, path[:-1])
-            instead = _HELMFILE.get(word, "") if {"chart", "releases"} & {*known} else ""
+            instead = _helmfile_keys().get(word, "") if {"chart", "releases"} & {*known} else ""
             return f"unknown key {word!r}", instead or did_you_mean(word, known)
         case "missing":
             return f"key {path[-1]!r} is missing" + (f" in {around}" if around else ""), ""
@@ -174,36 +174,11 @@ def _instead(path: KeyPath, found: Any) -> str:
     return ""
 
 
-# helmfile's keys in a layer file, and their equivalents here
-_HELMFILE = {
-    "condition": "write the path of the switch: installed: path.to.switch",
-    "hooks": "write commands as before: or after: [{run: [command, argument]}]",
-    "set": "write it under values:",
-    "setString": "write it under values:, quoted",
-    "atomic": "write on_failure: rollback",
-    "rollbackOnFailure": "write on_failure: rollback",
-    "cleanupOnFail": "write on_failure: rollback",
-    "version": "the version of a chart is in charts/third_party/lock.yaml",
-    "createNamespace": "write create_namespace: false if the namespace must exist, else leave it out",
-    "historyMax": "write history:",
-    "force": "leave it out, and type --recreate RELEASE when an immutable field changes",
-    "verify": "leave it out: archives are pinned by their sha256",
-    "missingFileHandler": "leave it out: an overlay need not exist",
-    "disableValidation": "leave it out: the API server validates",
-    "recreatePods": "put a checksum annotation into the pod template of the chart",
-    **dict.fromkeys(
-        ("postRenderer", "jsonPatches", "strategicMergePatches", "transformers", "forceNamespace"),
-        "put the change into the chart, in charts/platform/",
-    ),
-    "waitForJobs": "write contract: [{kind: Job, name: NAME}]",
-    "inherit": "write what all releases share in layers/_defaults.yaml",
-    "templates": "write what all releases share in layers/_defaults.yaml",
-    "helmDefaults": "write it in layers/_defaults.yaml, under helm:",
-    "commonLabels": "write it in layers/_defaults.yaml: release: {labels: {…}}",
-    "repositories": "the repository of a chart is in charts/third_party/lock.yaml",
-    "helmfiles": "write more layer files: their numbers are their order",
-    "bases": "write what all releases share in layers/_defaults.yaml",
-}
+def _helmfile_keys() -> Mapping[str, str]:
+    from devtools.base.machine_yaml import read_map
+    from devtools.base.open_file import read_file
+
+    return read_map(read_file(Path(__file__).with_name("helmfile_keys.yaml")))
 
 
 def _quote(value: Any) -> str:

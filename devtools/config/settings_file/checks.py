@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from devtools.base.yaml_positions import Document
+from devtools.base.yaml_positions import Document, KeyPath
 from devtools.config.settings_file.gitops import LOCAL
 from devtools.config.validate import is_inside, suggestion
 from devtools.errors import Problem
+
+
+def known_environments(data: Mapping[str, Any], root: Path) -> list[str]:
+    """Return the environments that have a directory of overlays, by name."""
+    overlays = root / data.get("paths", {}).get("environments", "environments")
+    return sorted(path.name for path in overlays.glob("[!_.]*") if path.is_dir())
+
+
+def unknown_environment(document: Document, path: KeyPath, name: str, known: Iterable[str]) -> Problem:
+    """Return the problem of a name of no environment."""
+    return document.problem(path, f"unknown environment '{name}'", suggestion(name, known, "environments"))
 
 
 def gitops_problems(document: Document, data: Mapping[str, Any], root: Path) -> Iterator[Problem]:
@@ -24,41 +35,43 @@ def gitops_problems(document: Document, data: Mapping[str, Any], root: Path) -> 
         message = "'path' must be a path inside the Git repository"
         yield document.problem(("gitops", "path"), message, "write it without a leading '/' and without '..'")
     environments = keys.get("environments", {})
-    overlays = root / data.get("paths", {}).get("environments", "environments")
-    known = sorted(path.name for path in overlays.glob("[!_.]*") if path.is_dir())
+    known = known_environments(data, root)
     for name, item in environments.items():
         at = ("gitops", "environments", name)
         if name == LOCAL:
             yield document.problem(at, f"environment '{LOCAL}' is not exported", "it is for laptops: remove it")
         elif name not in known:
-            yield document.problem(at, f"unknown environment '{name}'", suggestion(name, known, "environments"))
+            yield unknown_environment(document, at, name, known)
         if len(item.get("cluster", {"name": ""})) != 1:
             message = "'cluster' takes exactly one of name, server and labels"
             yield document.problem((*at, "cluster"), message)
     message = "environment '{}' is not exported"
     yield from _chain_problems(document, ("gitops", "environments"), "from", environments, message)
-    yield from _image_problems(document, keys.get("images", ()))
+    for index, image in enumerate(keys.get("images", ())):
+        at = ("gitops", "images", index)
+        if ("semver" in image) == ("pattern" in image):
+            yield document.problem(at, "an image takes exactly one of semver and pattern")
+        elif "pattern" in image and "(?P<order>" not in image["pattern"]:
+            hint = "for example ^main-(?P<order>[0-9]+)$"
+            yield document.problem((*at, "pattern"), "'pattern' has no group 'order'", hint)
 
 
 def extends_problems(document: Document, data: Mapping[str, Any], root: Path) -> Iterator[Problem]:
     """Yield the problems of environments that extend others."""
-    overlays = root / data.get("paths", {}).get("environments", "environments")
     environments = data.get("environments", {})
-    items = {path.name: environments.get(path.name, {}) for path in sorted(overlays.glob("[!_.]*")) if path.is_dir()}
+    items = {name: environments.get(name, {}) for name in known_environments(data, root)}
     message = "unknown environment '{}'"
     yield from _chain_problems(document, ("environments",), "extends", items | environments, message, items)
 
 
 def hook_problems(document: Document, data: Mapping[str, Any], root: Path) -> Iterator[Problem]:
     """Yield the problems of commands that are limited to unknown environments."""
-    overlays = root / data.get("paths", {}).get("environments", "environments")
-    known = sorted(path.name for path in overlays.glob("[!_.]*") if path.is_dir()) or [data.get("environment", LOCAL)]
+    known = known_environments(data, root) or [data.get("environment", LOCAL)]
     for key in ("before", "after"):
         for index, item in enumerate(data.get(key, ())):
             for place, name in enumerate(item.get("environments", ())):
                 if name not in known:
-                    at = (key, index, "environments", place)
-                    yield document.problem(at, f"unknown environment '{name}'", suggestion(name, known, "environments"))
+                    yield unknown_environment(document, (key, index, "environments", place), name, known)
 
 
 def _chain_problems(
@@ -83,14 +96,3 @@ def _chain_problems(
             source = environments.get(source, {}).get(key, "")
         if source == name:
             yield document.problem(at, f"'{key}' makes a cycle: " + f" {key} ".join([*path, name]))
-
-
-def _image_problems(document: Document, images: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
-    """Check that an image has exactly one of its two rules, and that a pattern defines the order."""
-    for index, item in enumerate(images):
-        at = ("gitops", "images", index)
-        if ("semver" in item) == ("pattern" in item):
-            yield document.problem(at, "an image takes exactly one of semver and pattern")
-        elif "pattern" in item and "(?P<order>" not in item["pattern"]:
-            hint = "for example ^main-(?P<order>[0-9]+)$"
-            yield document.problem((*at, "pattern"), "'pattern' has no group 'order'", hint)
