@@ -21,7 +21,7 @@ _REASONS = {
     signal.SIGTERM: "asked to stop (SIGTERM)",
     signal.SIGHUP: "the terminal went away (SIGHUP)",
 }
-STUCK = 5.0  # seconds after the second signal
+STUCK = 15.0  # seconds after the second signal
 _LAST = 3  # the Ctrl-C that ends the process immediately
 _AGAIN = (signal.SIGINT, signal.SIGTERM)  # a terminal that hangs up sends SIGHUP more than once
 _MESSAGE = b"error: interrupted, and did not end by itself\n"

@@ -16,7 +16,7 @@ from devtools.base.machine_json import read_json
 from devtools.process.runner import Command
 
 PORT = 10350  # Tilt's own default
-_ASKING = 20.0  # seconds
+_ASKING = 60.0  # seconds
 TILTFILE = "(Tiltfile)"  # the resource of the Tiltfile itself
 _STRANGE = "not a list of Tilt's objects"
 _UP = ("up", "--stream")

@@ -27,7 +27,7 @@ WAIT = 60.0  # seconds until Tilt's UI must answer
 LOADING = 300.0  # seconds for the first load of the Tiltfile, which renders charts
 # Tilt gives its commands 30 s between TERM and KILL; a layer needs some of that to leave no release half-way.
 GRACE = 35.0
-_AFTER = 5.0  # seconds for commands that outlive Tilt
+_AFTER = 15.0  # seconds for commands that outlive Tilt
 _LOOK = 0.1
 _ASK = 0.2  # seconds between two queries of Tilt: each starts a process
 _TAIL = 15  # lines of the log
@@ -61,7 +61,7 @@ class TiltFault(EnvironmentFault):
         self.details = details
 
 
-def answers(host: str, port: int, seconds: float = 1.0) -> bool:
+def answers(host: str, port: int, seconds: float = 5.0) -> bool:
     """Return whether an HTTP server answers there, whatever the response is; proxies are bypassed."""
     connection = HTTPConnection(host, port, timeout=seconds)
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from devtools.process.runner import Command
 
-_SLOW = 60.0  # seconds
+_SLOW = 120.0  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from devtools.redaction import Redactor
 from devtools.releases.crds import CRDS
 
 _PARALLEL = 8
-_ESTABLISHED = 30.0  # seconds until the kinds of CRDs are served
+_ESTABLISHED = 60.0  # seconds until the kinds of CRDs are served
 _LOOK = 0.2  # seconds between polls
 _FIELD = re.compile(r"\.?((?:spec|data|metadata|rules|roleRef|subjects|webhooks)(?:[.\[][\w\"=.\[\]-]*)?)")
 

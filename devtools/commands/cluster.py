@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from devtools.app.environment import App
 from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault, ExitCode, Interrupted
 
-_LOOK_FOR = 3.0  # seconds for one query about runs
+_LOOK_FOR = 10.0  # seconds for one query about runs
 
 
 def create(app: App, output: str, *, recreate: bool = False, force: bool = False) -> ExitCode:

@@ -22,7 +22,7 @@ from devtools.process.runner import Command, Result
 DRIVER = "kubernetes"
 # A row for each builder and, under it, for each of its nodes; JSON, because names and errors are arbitrary text.
 _FORMAT = "[{{json .Builder.Name}},{{json .Name}},{{json .DriverEndpoint}},{{json .Status}},{{json .Error}}]"
-_ASKING = 30.0  # seconds; buildx itself waits 20 for nodes
+_ASKING = 60.0  # seconds; buildx itself waits 20 for nodes
 OLDEST = (0, 15)
 
 

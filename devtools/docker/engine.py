@@ -14,7 +14,7 @@ from typing import Any
 from devtools.docker.endpoint import SOCKET, find_endpoint
 from devtools.errors import EnvironmentFault
 
-TIMEOUT = 2  # seconds
+TIMEOUT = 10  # seconds
 _K3D = "app=k3d"  # label of all objects that k3d creates
 
 

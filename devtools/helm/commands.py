@@ -19,6 +19,7 @@ from devtools.model import ObjectRef, ReleaseId
 from devtools.process.runner import Command
 
 MEMORY = 2 * 1024**3  # bytes of memory that a helm may use: the largest of 22 real charts takes a seventh of it
+_LOCAL = 300.0  # seconds for commands that take a moment: a busy machine may need many times as long
 _HOOK = "helm.sh/hook"
 # Only server-side apply knows conflicts; a release that Helm 3 made does not use it yet.
 _TAKE = ("--take-ownership", "--force-conflicts", "--server-side=true")
@@ -84,13 +85,13 @@ class Helm:
                 *(("--is-upgrade",) if upgrade else ()),
             ),
             env=self.env,
-            timeout=60,
+            timeout=_LOCAL,
             memory=MEMORY,
         )
 
     def lint(self, chart: Path) -> Command:
         """Lint a chart's directory with the values from stdin."""
-        return Command(argv=(str(self.program), "lint", str(chart), "--values", "-"), env=self.env, timeout=60)
+        return Command(argv=(str(self.program), "lint", str(chart), "--values", "-"), env=self.env, timeout=_LOCAL)
 
     def rehearse(self, release: ReleaseId, chart: Path, *, take: bool = False) -> Command:
         """Print the release that `upgrade` would make as JSON and change nothing; reads the values from stdin."""
@@ -98,7 +99,7 @@ class Helm:
             ("upgrade", release.name, str(chart), "--install", "--skip-crds", "--dry-run=server"),
             ("--namespace", release.namespace, "--values", "-", "--reset-values", "--output", "json"),
             (*(_TAKE if take else ()), *_FIRST),
-            timeout=60,
+            timeout=_LOCAL,
         )
 
     def uninstall(self, release: ReleaseId, *, timeout: float) -> Command:
@@ -127,7 +128,7 @@ class Helm:
 
     def hooks(self, release: ReleaseId) -> Command:
         """Print the manifests of the deployed revision's hooks."""
-        return self._command(("get", "hooks", release.name, "--namespace", release.namespace), timeout=30)
+        return self._command(("get", "hooks", release.name, "--namespace", release.namespace), timeout=_LOCAL)
 
     def _command(self, *words: tuple[str, ...], timeout: float) -> Command:
         """Return arguments with the options that name the cluster."""

@@ -17,7 +17,7 @@ from devtools.kube.api_errors import ApiError
 from devtools.kube.sdk import sdk_client
 
 DATA, ERROR = 0, 1
-TIMEOUT = 5.0  # seconds for each step
+TIMEOUT = 10.0  # seconds for each step
 
 
 @contextlib.contextmanager

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import urllib3
 
 JSON = "application/json"
-CONNECT = 4.0  # seconds; the only limit on a connection attempt if a run must end within 5
-FIRST = 5.0  # seconds to wait for a server that has never answered: it probably does not exist
+CONNECT = 10.0  # seconds, TLS handshake included: a busy server takes some
+FIRST = 10.0  # seconds to wait for a server that has never answered: it probably does not exist
 QUIET = 0.5  # seconds that a server may be unreachable before that is reported
 _TIMES = frozenset({9, 10})  # OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED
 SILENT = 10.0  # seconds without any answer after which that is reported
@@ -185,7 +185,7 @@ class Wire:
         if silent >= SILENT:
             self._failed(oldest)
             self._report_absence(since, f"no answer for {SILENT:.0f} s", self._limit)
-        if silent >= self._limit + _SLACK:
+        if silent >= (self._limit or min(self._read_for, FIRST)) + _SLACK:
             self._give_up(f"no answer for {silent:.0f} s", everywhere=True)
             self._connections.cut()
 

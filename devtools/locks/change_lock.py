@@ -11,7 +11,7 @@ from devtools.errors import TimedOut
 from devtools.locks.lock_file import LockFile
 from devtools.process.runner import Cancel
 
-LOCK_FOR = 180.0  # seconds another process may take
+LOCK_FOR = 600.0  # seconds another process may take
 
 
 @contextlib.contextmanager

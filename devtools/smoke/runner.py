@@ -30,7 +30,7 @@ from devtools.smoke.watch import Test, Watch
 AT_ONCE = 16  # tests that run at the same time: each has a waiting helm of 60 MB
 MORE = 15  # seconds that helm may wait longer than the test may run
 _TESTS = frozenset({"Job", "Pod"})
-CLEARED_IN = 30.0  # seconds that the deletion of an earlier run's objects may take
+CLEARED_IN = 120.0  # seconds that the deletion of an earlier run's objects may take
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,8 @@ TAIL = 40  # log lines shown with a failure
 MOST_LINES = 10_000  # of one container that become events
 LINGER = 10.0  # seconds that helm may take to notice the end of a test
 UNFOLLOWED_PAUSE = 0.2
-LOGS_LATE = 5.0  # seconds that logs may lag behind the end of a test
+LOGS_LATE = 60.0  # seconds that the log of an ended container may lag behind; it ends by itself, on a busy machine late
+LOGS_OF_RUNNING = 5.0  # the same for a container that still runs, whose log does not end
 _JOB_LABEL = "job-name"
 _WEIGHT = "helm.sh/hook-weight"
 _DELETE_POLICY = "helm.sh/hook-delete-policy"
@@ -160,9 +161,16 @@ class Watch:
         """Check a last time, and give the logs a moment to drain; nothing is followed after that."""
         self.session.observer.renew()  # helm may have noticed the end before the last check
         self.look()
-        deadline = time.monotonic() + LOGS_LATE
-        for log in list(self._logs.values()):
-            log.thread.join(max(0.0, deadline - time.monotonic()))
+        now = time.monotonic()
+        running = {
+            (str(pod["metadata"]["name"]), str(container["name"]))
+            for pod in self.pods.values()
+            for container in container_statuses(pod)
+            if (container.get("state") or {}).get("running")
+        }
+        for key, log in list(self._logs.items()):
+            limit = LOGS_OF_RUNNING if key in running else LOGS_LATE
+            log.thread.join(max(0.0, now + limit - time.monotonic()))
         self._over = True
 
     def skipped(self) -> str | None:

@@ -94,7 +94,7 @@ class GoBuilder:
         for path in (shutil.which("go", path=self._path), shutil.which("go", path=str(self._beside))):
             if path is None:
                 continue
-            result = self._runner.run(Command(argv=(path, "version"), env={"GOTOOLCHAIN": "local"}, timeout=30.0))
+            result = self._runner.run(Command(argv=(path, "version"), env={"GOTOOLCHAIN": "local"}, timeout=120.0))
             if result.cancelled:
                 raise Interrupted("stopped before the toolchain was built")
             found = re.search(r"go(\d+\.\d+(?:\.\d+)?)", result.stdout)

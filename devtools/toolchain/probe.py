@@ -17,7 +17,7 @@ from devtools.process.runner import Command, Runner
 from devtools.toolchain.versions import Tool, read_version
 
 OFFLINE = {"HELMFILE_UPGRADE_NOTICE_DISABLED": "true"}  # so that a version command contacts no server
-_PATIENCE = 15.0  # seconds a tool may take to print its version
+_PATIENCE = 60.0  # seconds a tool may take to print its version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,14 +38,14 @@ def test_a_second_signal_ends_a_process_that_is_stuck(second: signal.Signals) ->
     with pytest.raises(subprocess.TimeoutExpired):
         child.wait(0.7)
     child.send_signal(second)
-    _, err = child.communicate(timeout=60)
+    _, err = child.communicate(timeout=120)
     assert (child.returncode, err) == (130, "error: interrupted, and did not end by itself\n")
 
 
 def test_one_that_ends_by_itself_is_left_to_it() -> None:
     child = begun(60, "ends")
     child.send_signal(signal.SIGTERM)
-    _, err = child.communicate(timeout=60)
+    _, err = child.communicate(timeout=120)
     assert (child.returncode, err) == (0, "")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from devtools.bootstrap.machine import Machine, disk_free, inotify_limits, port_holders
 from devtools.bootstrap.prerequisites import DISK, GIB, INOTIFY, MEMORY, Finding, Requirements, check
-from tests.kits.bootstrap import free_port
+from tests.kits.ports import free_port
 
 HERE = Path("/usr/bin/true")
 FINE = Machine(

@@ -92,7 +92,7 @@ def check_two_at_once_make_one(machine: Machine) -> None:
 
 def check_simulated_pods_say_what_they_are(machine: Machine) -> None:
     machine.kubectl("run", "played", "--image=anything", "--restart=Never")
-    machine.kubectl("wait", "--for=condition=Ready", "pod/played", "--timeout=30s")
+    machine.kubectl("wait", "--for=condition=Ready", "pod/played", "--timeout=240s")
     assert machine.kubectl("logs", "played") == "This pod is simulated: no container runs, so it has no log.\n"
     kubectl = (machine.tool("kubectl"), "--kubeconfig", machine.layout.kubeconfig)
     tried = machine.run(*kubectl, "exec", "played", "--", "id")
@@ -271,7 +271,7 @@ def test_components_that_fail_during_creation_are_restarted(machine: Machine, mo
 def test_an_interrupt_leaves_nothing_behind(machine: Machine) -> None:
     def interrupt() -> None:
         try:
-            eventually(lambda: machine.pids("etcd"), 60)
+            eventually(lambda: machine.pids("etcd"))
         finally:
             machine.cancel.set("test")
 

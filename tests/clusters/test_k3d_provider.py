@@ -25,9 +25,10 @@ from devtools.errors import EnvironmentFault, Interrupted, TimedOut
 from devtools.process.runner import Cancel, Command, SubprocessRunner
 from devtools.testing import FakeRunner, Reply
 from tests.kits.k3d import install
+from tests.kits.ports import free_port
 from tests.kits.waiting import eventually
 
-CONFIG = Config(name="dev", api_port=26445, registry=Registry(name="reg", port=25111), timeout=20)
+CONFIG = Config(name="dev", api_port=19445, registry=Registry(name="reg", port=19111), timeout=300)
 USERS = "current-context: k3d-dev\n"
 
 
@@ -82,12 +83,6 @@ def served(port: int = 0) -> Iterator[str]:
 def server() -> Iterator[str]:
     with served() as url:
         yield url
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass(kw_only=True)
@@ -150,7 +145,7 @@ class Bench:
             "metadata": {"name": "dev"},
             "servers": 1,
             "agents": 0,
-            "kubeAPI": {"hostPort": "26445"},
+            "kubeAPI": {"hostPort": "19445"},
             "options": {"runtime": {"labels": [{"label": label} for label in labels]}},
         }
         self.k3d("cluster", "create", "--config", "-", stdin=json.dumps(config))
@@ -189,7 +184,7 @@ def test_nothing_there_makes_registry_then_cluster(bench: Bench) -> None:
     assert bench.provider().find() == cluster
     status = bench.provider().status()
     assert (status.state, status.version, status.nodes) == ("running", "v1.34.4+k3s1", 1)
-    assert status.notes == ("registry localhost:25111",), "and not: made from another configuration"
+    assert status.notes == ("registry localhost:19111",), "and not: made from another configuration"
 
 
 def test_a_running_one_is_left_alone(bench: Bench) -> None:
@@ -381,11 +376,11 @@ def test_an_api_server_that_comes_back_late_is_waited_for(bench: Bench, monkeypa
     port = free_port()
     path = bench.home / "fake/kubeconfig"
     path.write_text(re.sub(r"http://127.0.0.1:\d+", f"http://127.0.0.1:{port}", path.read_text()))
-    thread = Thread(target=bench.provider(patience=60.0).ensure, args=(bench.lines.append,))
+    thread = Thread(target=bench.provider(patience=600.0).ensure, args=(bench.lines.append,))
     thread.start()
     eventually(lambda: any("does not answer" in line for line in bench.lines), told=lambda: bench.lines)
     with served(port):
-        thread.join(60)
+        thread.join(120)
     assert not thread.is_alive()
 
 
@@ -437,7 +432,7 @@ def test_a_recreated_registry_joins_the_clusters_network(bench: Bench) -> None:
     assert bench.engine.joined == []
     bench.provider().delete_registry(bench.lines.append)
     note = bench.provider().status().notes[0]
-    assert note == "registry localhost:25111 is missing; invoke cluster.create"
+    assert note == "registry localhost:19111 is missing; invoke cluster.create"
     bench.ensure()
     assert bench.engine.joined == [("k3d-dev", "k3d-reg")]
 
@@ -455,24 +450,24 @@ def test_a_registry_whose_network_was_removed_is_started(bench: Bench) -> None:
 def test_a_changed_registry_port_waits_for_a_new_cluster(bench: Bench) -> None:
     """The nodes know the registry by its port."""
     bench.ensure()
-    moved = replace(CONFIG, registry=Registry(name="reg", port=25112))
+    moved = replace(CONFIG, registry=Registry(name="reg", port=19112))
     bench.ensure(moved)
     provider = bench.provider(moved)
-    assert provider.status().notes[0] == "registry localhost:25111", "where it is, not where it should be"
-    assert provider.ensure_registry(bench.lines.append).port == 25111
-    assert provider.registry_port() == 25111
+    assert provider.status().notes[0] == "registry localhost:19111", "where it is, not where it should be"
+    assert provider.ensure_registry(bench.lines.append).port == 19111
+    assert provider.registry_port() == 19111
     provider.delete(bench.lines.append)
     provider.ensure(bench.lines.append)
-    assert provider.registry_port() == 25112
+    assert provider.registry_port() == 19112
     assert "delete registry k3d-reg (its port changed)" in bench.lines
-    assert provider.status().notes == ("registry localhost:25112",)
+    assert provider.status().notes == ("registry localhost:19112",)
 
 
 def test_a_registry_that_other_clusters_use_is_not_moved(bench: Bench) -> None:
     bench.provider().ensure_registry(bench.lines.append)
     bench.change("k3d-reg", Networks=["bridge", "k3d-other"])
-    moved = replace(CONFIG, registry=Registry(name="reg", port=25112))
-    with pytest.raises(EnvironmentFault, match="listens on port 25111, not 25112, and is used in network k3d-other"):
+    moved = replace(CONFIG, registry=Registry(name="reg", port=19112))
+    with pytest.raises(EnvironmentFault, match="listens on port 19111, not 19112, and is used in network k3d-other"):
         bench.ensure(moved)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,18 +21,13 @@ from devtools.docker.engine import DockerEngine
 from devtools.errors import EnvironmentFault, Interrupted
 from devtools.process.runner import Cancel, Command, Result, SubprocessRunner
 from tests.kits import k3d as double
+from tests.kits.ports import free_port
 from tests.kits.waiting import eventually
 
 HAS_BOTH = shutil.which("k3d") is not None and DockerEngine(os.environ).answers()
 if not HAS_BOTH:
     pytest.skip("no k3d on PATH, or no Docker engine answers: docs/real-programs.md", allow_module_level=True)
 USERS = "apiVersion: v1\nkind: Config\ncurrent-context: NAME\ncontexts: [{name: NAME}, {name: another}]\n"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass(kw_only=True)
@@ -106,7 +100,7 @@ def test_an_interrupted_creation_leaves_nothing(real: Real) -> None:
     cancel = Cancel()
 
     def press() -> None:
-        eventually(lambda: f"k3d-{real.config.name}-server-0" in real.docker("ps", "-a"), 120)
+        eventually(lambda: f"k3d-{real.config.name}-server-0" in real.docker("ps", "-a"))
         cancel.set("Ctrl-C")
 
     thread = Thread(target=press)
@@ -175,7 +169,7 @@ def test_a_creation_of_which_everybody_was_killed_is_made_again(real: Real) -> N
     assert registry == real.config.registry
     thread = Thread(target=process.run, args=(command,))
     thread.start()
-    eventually(lambda: f"k3d-{real.config.name}-server-0" in real.docker("ps", "-a"), 120)
+    eventually(lambda: f"k3d-{real.config.name}-server-0" in real.docker("ps", "-a"))
     killed.set("kill")
     thread.join()
     assert real.leftovers()

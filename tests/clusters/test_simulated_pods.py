@@ -62,7 +62,7 @@ def test_a_pod_becomes_ready_and_goes_at_once(kube: Kube, namespace: str) -> Non
     eventually(lambda: {"type": "Ready", "status": "True"}.items() <= ready(look()).items())
     assert look()["podIP"].startswith("10.244.")
     kube.delete(f"/api/v1/namespaces/{namespace}/pods/web")
-    eventually(lambda: look() == {}, 5)
+    eventually(lambda: look() == {})
 
 
 def ready(status: dict[str, Any]) -> dict[str, Any]:
@@ -119,7 +119,7 @@ spec:
 def test_claims_are_bound_and_their_volumes_go_with_them(kube: Kube, namespace: str, cluster: Cluster) -> None:
     kube.create(f"/apis/apps/v1/namespaces/{namespace}/statefulsets", yaml.safe_load(STATEFUL))
     path = f"/apis/apps/v1/namespaces/{namespace}/statefulsets/db"
-    eventually(lambda: ((kube.get(path) or {}).get("status") or {}).get("readyReplicas") == 2, 20)
+    eventually(lambda: ((kube.get(path) or {}).get("status") or {}).get("readyReplicas") == 2)
     claims = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims"
     volumes = [item["spec"]["volumeName"] for item in kube.items(claims)]
     assert len(volumes) == 2
@@ -130,7 +130,7 @@ def test_claims_are_bound_and_their_volumes_go_with_them(kube: Kube, namespace: 
     eventually(lambda: not kube.items(f"/api/v1/namespaces/{namespace}/pods"))
     for item in kube.items(claims):
         kube.delete(f"{claims}/{item['metadata']['name']}")
-    eventually(lambda: all(kube.get(f"/api/v1/persistentvolumes/{name}") is None for name in volumes), 30)
+    eventually(lambda: all(kube.get(f"/api/v1/persistentvolumes/{name}") is None for name in volumes))
 
 
 DAEMON = """
@@ -203,13 +203,13 @@ def test_a_stage_applied_by_hand_works_for_a_later_crd(kube: Kube, namespace: st
             eventually(lambda: kube.get(noticing))
         kube.create(CRDS, crd)
         things = f"/apis/{crd['spec']['group']}/v1/namespaces/{namespace}/things"
-        eventually(lambda: kube.get(things), 10)
+        eventually(lambda: kube.get(things))
         kube.create(things, {"apiVersion": f"{crd['spec']['group']}/v1", "kind": "Thing", "metadata": {"name": "one"}})
-        eventually(lambda: (kube.get(f"{things}/one") or {}).get("status") == {"seen": "yes!"}, 20)
+        eventually(lambda: (kube.get(f"{things}/one") or {}).get("status") == {"seen": "yes!"})
         if when == "later":
             made = kube.get(f"{CRDS}/{crd['metadata']['name']}") or {}
             assert made["metadata"]["annotations"] == {NOTICED: "true"}  # so kwok was told to look again
     finally:
         kube.delete(f"{CRDS}/{crd['metadata']['name']}")
         kube.delete(path)
-    eventually(lambda: kube.get(noticing) is None, 10)
+    eventually(lambda: kube.get(noticing) is None)

@@ -35,7 +35,7 @@ def _run(repo: Repo, free: Callable[[], object]) -> dict[str, Any]:
                 free()
             if event["event"] == "step-finished":
                 end = event
-        assert child.wait(60) == 0, child.stderr.read()
+        assert child.wait(120) == 0, child.stderr.read()
         child.stderr.read()
     return end
 

@@ -58,16 +58,16 @@ def test_a_contract_that_breaks_later_is_seen(repo: Repo, cluster: Cluster, monk
     thread.start()
     try:
         seen = repo.path / ".devtools/run/contracts"
-        eventually(lambda: f"ready {name}" in lines(seen), 60)
+        eventually(lambda: f"ready {name}" in lines(seen))
         kube.merge(path, {"data": {"say": "goodbye"}})
         broken = f"broken 10-base {name}: ConfigMap/conf {{.data.say}} = hello: {{.data.say}} is goodbye"
-        eventually(lambda: broken in lines(seen), 60, told=lambda: lines(seen))
+        eventually(lambda: broken in lines(seen), told=lambda: lines(seen))
         kube.merge(path, {"data": {"say": "hello"}})
-        eventually(lambda: f"ready {name}" in lines(seen), 60, told=lambda: lines(seen))
+        eventually(lambda: f"ready {name}" in lines(seen), told=lambda: lines(seen))
         repo.edit("layers/10-base.yaml", "hello", "world")
-        eventually(lambda: f"waiting {name}" in lines(seen), 60, told=lambda: lines(seen))
+        eventually(lambda: f"waiting {name}" in lines(seen), told=lambda: lines(seen))
         repo.write("layers/20-x.yaml", "stage: [")
-        eventually(lambda: "cannot check contracts: " in err.getvalue(), 60)
+        eventually(lambda: "cannot check contracts: " in err.getvalue())
     finally:
         app.cancel.set("terminated")
         thread.join()

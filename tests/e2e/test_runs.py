@@ -227,7 +227,7 @@ def test_an_interrupted_sync_leaves_no_process_and_can_be_rerun(
         time.sleep(0.1)
     assert len(with_mark(mark)) >= 2  # invoke and helm
     os.kill(child.pid, number)
-    out, err = child.communicate(timeout=30)
+    out, err = child.communicate(timeout=120)
     assert child.returncode == 130, out + err
     assert "Traceback" not in err
     assert with_mark(mark) == []
@@ -254,18 +254,18 @@ def test_an_api_server_that_goes_away_in_the_middle(repo: Repo, cluster: Cluster
     assert port
     door = Door(port)
     env = _door_context(repo, cluster, door, tmp_path)
-    repo.edit("layers/_defaults.yaml", "60s", "600s")
+    repo.edit("layers/_defaults.yaml", "300s", "600s")
     repo.chart("conf", CONFIG_MAP, SLOW)
     child = repo.start("layer", "10", "--yes", env={**env, "DEVTOOLS_PATIENCE": "3", "DEVTOOLS_MARK": repo.namespace})
     kube = Kube(cluster.kubeconfig, cluster.context, Cancel())
     deadline = time.monotonic() + 30
     while kube.get(f"/apis/batch/v1/namespaces/{repo.namespace}/jobs/slow") is None:
-        assert time.monotonic() < deadline, child.communicate(timeout=5)
+        assert time.monotonic() < deadline, child.communicate(timeout=120)
         time.sleep(0.1)
     time.sleep(2)  # by now helm watches the Job; before, it would notice by itself
     door.shut()
     away = time.monotonic()
-    out, err = child.communicate(timeout=90)
+    out, err = child.communicate(timeout=120)
     assert time.monotonic() - away < 30, "helm was not waited for, whose patience is ten minutes"
     assert child.returncode == 4, out + err
     assert "Traceback" not in err
@@ -314,7 +314,7 @@ def test_a_second_run_that_may_not_wait_is_refused_by_name(repo: Repo, cluster: 
     typed = repo.invoke("layer", "10", "--no-wait")
     looking = [repo.invoke("plan", "--output", "json"), repo.invoke("drift")]
     child.send_signal(signal.SIGINT)
-    child.communicate(timeout=30)
+    child.communicate(timeout=120)
     assert typed.code == 4, typed.text
     assert f"(pid {child.pid}, since " in typed.err
     told = "another run is in progress, so this output may soon be out of date: invoke layer 10-base by "

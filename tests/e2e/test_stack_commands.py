@@ -83,9 +83,9 @@ def test_ctrl_c_ends_a_command_and_what_comes_after_still_runs(repo: Repo, where
     slow = "touch begun; sleep 1000"
     declare(repo, **{"after": NOTE, where: slow})
     child = repo.start("layer", "10")
-    eventually((repo.path / "begun").exists, 60)
+    eventually((repo.path / "begun").exists)
     child.send_signal(signal.SIGINT)
-    out, err = child.communicate(timeout=60)
+    out, err = child.communicate(timeout=120)
     assert child.returncode == 130, out + err
     assert noted(repo) == {"before": ["after interrupted 130 local"], "after": ["before local"]}[where]
 

@@ -109,7 +109,7 @@ def test_branches_in_different_namespaces_exclude_each_other(repo: Repo, cluster
     repo.write("layers/10-base.yaml", branches[first_has])
     first = repo.start("layer", "10")
     lease = _lease(repo).replace(f"/{repo.namespace}/", "/default/" if first_has > 1 else f"/{repo.namespace}/")
-    eventually(lambda: kube.get(lease) is not None or first.poll() is not None, 60)
+    eventually(lambda: kube.get(lease) is not None or first.poll() is not None)
     repo.write("layers/10-base.yaml", branches[3 - first_has])
     planned = repo.invoke("plan", "--output", "json", env=elsewhere)
     refused = repo.invoke("layer", "10", "--no-wait", env=elsewhere)

@@ -143,7 +143,7 @@ def test_a_release_left_pending_by_a_killed_helm_is_recovered(bench: Bench, befo
         stderr=subprocess.DEVNULL,
     )
     path = f"/apis/batch/v1/namespaces/{bench.namespace}/jobs/stuck"
-    eventually(lambda: bench.kube.get(path), 120)
+    eventually(lambda: bench.kube.get(path))
     helm.send_signal(signal.SIGKILL)
     helm.wait()
     bench.chart("conf", config_map("conf", again="1"))

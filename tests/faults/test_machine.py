@@ -149,11 +149,11 @@ def test_a_terminal_that_is_closed_ends_the_run_in_order(repo: Repo, cluster: Cl
     reader = threading.Thread(target=_drain, args=(ours, closed))
     reader.start()
     kube = Kube(cluster.kubeconfig, cluster.context, Cancel())
-    eventually(lambda: kube.get(f"/apis/batch/v1/namespaces/{repo.namespace}/jobs/slow"), 40)
+    eventually(lambda: kube.get(f"/apis/batch/v1/namespaces/{repo.namespace}/jobs/slow"))
     closed.set()
     reader.join()
     os.close(ours)
-    assert child.wait(30) == 130
+    assert child.wait(120) == 130
     assert with_mark(f"DEVTOOLS_MARK={repo.namespace}") == []
     records = kube.metadata(f"/api/v1/namespaces/{repo.namespace}/secrets", labelSelector="owner=helm")
     assert not [item for item in records if item["labels"]["status"].startswith("pending")]
@@ -176,7 +176,7 @@ def test_tilts_thirty_seconds_are_enough_whatever_runs(repo: Repo, cluster: Clus
     _begun(repo)
     started = time.monotonic()
     child.send_signal(signal.SIGTERM)
-    out, err = child.communicate(timeout=30)
+    out, err = child.communicate(timeout=120)
     assert (child.returncode, time.monotonic() - started < 20) == (130, True), out + err
     assert with_mark(f"DEVTOOLS_MARK={repo.namespace}") == []
 
@@ -276,7 +276,7 @@ def test_nothing_is_sent_to_a_context_that_is_not_allowed(
         code, said = typed(settings)
         assert (code, came) == (ExitCode.CONFIG, []), said
     typed(use + "allowed_contexts: [prod]\n")
-    eventually(lambda: came, 40)  # the listener does count
+    eventually(lambda: came)  # the listener does count
 
 
 # --- namespaces and kinds
@@ -290,7 +290,7 @@ def _leave(bench: Bench) -> str:
     kube.create("/api/v1/namespaces", {"metadata": {"name": bench.namespace}})
     kube.create(f"{path}/configmaps", {"metadata": {"name": "held", **FINALIZER}})
     kube.delete(path)
-    eventually(lambda: (kube.get(path) or {})["status"]["phase"] == "Terminating", 40)
+    eventually(lambda: (kube.get(path) or {})["status"]["phase"] == "Terminating")
     return f"{path}/configmaps/held"
 
 
@@ -308,7 +308,7 @@ def test_a_namespace_on_its_way_out_is_waited_for(bench: Bench) -> None:
 @cluster_
 def test_a_namespace_stuck_in_deletion_is_named_with_its_cause(bench: Bench) -> None:
     held = _leave(bench)
-    eventually(lambda: "example.com/hold" in str(bench.kube.get(f"/api/v1/namespaces/{bench.namespace}")), 40)
+    eventually(lambda: "example.com/hold" in str(bench.kube.get(f"/api/v1/namespaces/{bench.namespace}")))
     ran = bench.run(plan(step(bench.release(bench.chart("conf", config_map("conf")), timeout=1.0))))
     bench.kube.merge(held, {"metadata": {"finalizers": None}})
     end = ran.one(StepFinished)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import ssl
 import time
 from base64 import b64encode
@@ -24,6 +23,7 @@ from devtools.events import Bus, Event, Notice, Outcome, StepFinished
 from devtools.model import ObjectRef
 from devtools.testing import RecordingSink
 from tests.faults.workloads import Object
+from tests.kits.ports import free_port
 from tests.kits.run import Bench, config_map, deployment, plan, step
 from tests.platform.control_plane import control_plane
 from tests.platform.support import Tool
@@ -122,9 +122,7 @@ def asked(place: Place, tool: Callable[[str], Path], tmp_path: Path) -> Bench:
 @pytest.fixture
 def port() -> int:
     """One that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 def _register(bench: Bench, item: Object) -> None:

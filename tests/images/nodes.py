@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import pytest
 from devtools.clusters.ctr import Ctr, OnNode, parse_images
 from devtools.process.runner import Cancel, Command, Result, SubprocessRunner
 from tests.kits.stack import write
+from tests.kits.waiting import eventually
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NODES = ("k3d-t-server-0", "k3d-t-agent-0")
@@ -41,7 +41,7 @@ mode=$(cat {home}/mode)
 case "$1 $2" in
 "cluster list") cat {home}/clusters.json ;;
 "image import")
-    [ "$mode" != hang ] || exec sleep 60
+    [ "$mode" != hang ] || exec sleep 600
     echo 'INFO[0000] Importing image(s) into cluster'
     [ "$mode" != lie ] || {{ echo 'ERRO[0001] failed to import images in node' >&2; exit 0; }}
     shift 2
@@ -87,7 +87,7 @@ class Nodes:
 
     def run(self, *argv: str | Path) -> Result:
         runner = SubprocessRunner(self.environ, Cancel())
-        result = runner.run(Command(argv=tuple(map(str, argv)), timeout=60))
+        result = runner.run(Command(argv=tuple(map(str, argv)), timeout=300))
         assert result.ok, (argv, result.stderr)
         return result
 
@@ -137,14 +137,11 @@ def _containerd(home: Path) -> Iterator[None]:
     thread = threading.Thread(target=runner.run, args=(command,), daemon=True)
     thread.start()
     try:
-        deadline = time.monotonic() + 20
-        while not _answers(home / "run" / "containerd.sock"):
-            assert time.monotonic() < deadline, "containerd does not start"
-            time.sleep(0.05)
+        eventually(lambda: _answers(home / "run" / "containerd.sock"), told=lambda: "containerd does not start")
         yield
     finally:
         cancel.set("the tests are over")
-        thread.join(20)
+        thread.join(60)
 
 
 def _answers(path: Path) -> bool:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from typing import Any
 from devtools.app.environment import App
 from tests.kits import verbs
 from tests.kits.k3d import install
+from tests.kits.ports import free_port
 from tests.kits.stack import repository
 
 DOCKER = """#!/bin/sh
@@ -98,13 +98,6 @@ http.server.HTTPServer(("127.0.0.1", port), Handler).serve_forever()
 """
 TASKS = "from devtools.tasks import namespace\n"
 LAYER = "stage: base\nreleases:\n  - {name: web, namespace: x, chart: platform/web}\n"  # enough for specs
-
-
-def free_port() -> int:
-    """A port that nobody has now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 @contextmanager

@@ -9,7 +9,6 @@ import socket
 import ssl
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +20,9 @@ import pytest
 import yaml
 
 from devtools.process.runner import Cancel, Command, Result, SubprocessRunner
+from tests.kits.ports import free_port
 from tests.kits.stack import write
+from tests.kits.waiting import eventually
 
 REGISTRY = "docker-registry"  # Debian's package, and its program
 BCRYPT = "$2b$05$abcdefghijklmnopqrstuu9Avu/WgbsK7g7xfCY1X3pdjsTgxqQLS"  # of s3cr3t
@@ -36,7 +37,7 @@ class Packer:
 
     def run(self, *words: str | Path, stdin: str = "", env: Mapping[str, str] | None = None) -> Result:
         base = {"PATH": "/usr/bin:/bin", "HOME": str(self.home)}
-        command = Command(argv=tuple(map(str, words)), stdin=stdin.encode(), timeout=60, env=env or {})
+        command = Command(argv=tuple(map(str, words)), stdin=stdin.encode(), timeout=300, env=env or {})
         result = SubprocessRunner(base, Cancel()).run(command)
         assert result.ok, result.stderr
         return result
@@ -113,7 +114,7 @@ def certify(directory: Path) -> Path:
     certificate = directory / "tls.pem"
     words = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=charts"
     more = ("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", certificate.with_suffix(".key"), "-out", certificate)
-    subprocess.run([*words.split(), *more], check=True, capture_output=True, timeout=30)
+    subprocess.run([*words.split(), *more], check=True, capture_output=True, timeout=120)
     return certificate
 
 
@@ -126,9 +127,7 @@ def oci_registry(home: Path, certificate: Path | None = None) -> Iterator[str]:
     program = shutil.which(REGISTRY)
     if program is None:
         pytest.skip(f"no OCI registry: apt-get install {REGISTRY}")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     config: dict[str, Any] = {
         "version": 0.1,
         "log": {"level": "error", "accesslog": {"disabled": True}},
@@ -146,23 +145,16 @@ def oci_registry(home: Path, certificate: Path | None = None) -> Iterator[str]:
     thread = threading.Thread(target=runner.run, args=(command,), daemon=True)
     thread.start()
     try:
-        _answers(port)
+        eventually(lambda: _listens(port), told=lambda: "the registry does not start")
         yield f"oci://127.0.0.1:{port}"
     finally:
         cancel.set("the test is over")
-        thread.join(15)
+        thread.join(60)
 
 
-def _answers(port: int, seconds: float = 15.0) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            assert time.monotonic() < deadline, "the registry does not start"
-            time.sleep(0.05)
-        else:
-            return
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 Tool = Callable[[str], Path]

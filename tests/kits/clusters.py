@@ -52,7 +52,7 @@ class Machine:
     def say(self, line: str) -> None:
         self.lines.append(line)
 
-    def run(self, *argv: str | Path, stdin: str = "", timeout: float = 60) -> Result:
+    def run(self, *argv: str | Path, stdin: str = "", timeout: float = 300) -> Result:
         runner = SubprocessRunner({"PATH": os.environ["PATH"], "HOME": str(self.root)}, Cancel())
         return runner.run(Command(argv=tuple(map(str, argv)), stdin=stdin.encode(), timeout=timeout))
 

@@ -6,7 +6,6 @@ import os
 import shutil
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from devtools.process.runner import Cancel, Command, Result, SubprocessRunner
+from tests.kits.waiting import eventually
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-STARTS_IN = 30.0  # seconds
 
 
 def obstacle() -> str:
@@ -65,7 +64,7 @@ def engine(home: Path) -> Iterator[str]:
         yield f"unix://{place}"
     finally:
         cancel.set("the tests are over")
-        thread.join(20)
+        thread.join(60)
         _unmount(home)
 
 
@@ -75,22 +74,19 @@ def _unmount(home: Path) -> None:
     points = [point for line in lines if (point := line.split()[4]).startswith(f"{home}/")]
     runner = SubprocessRunner({"PATH": PATH}, Cancel())
     for point in sorted(points, reverse=True):
-        runner.run(Command(argv=("umount", "--lazy", point), timeout=10))
+        runner.run(Command(argv=("umount", "--lazy", point), timeout=60))
 
 
 def _await(place: Path, ended: list[Result]) -> None:
     """Until the engine says that it is there, or is gone."""
-    deadline = time.monotonic() + STARTS_IN
-    while not _answers(place):
-        if ended:
-            pytest.fail(f"dockerd ended: {ended[0].stderr[-1000:]}")
-        assert time.monotonic() < deadline, f"dockerd is not there after {STARTS_IN} s"
-        time.sleep(0.05)
+    eventually(lambda: _answers(place) or ended, told=lambda: "dockerd does not start")
+    if ended:
+        pytest.fail(f"dockerd ended: {ended[0].stderr[-1000:]}")
 
 
 def _answers(place: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(2)
+        probe.settimeout(10)
         try:
             probe.connect(str(place))
             probe.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")

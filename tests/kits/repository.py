@@ -80,7 +80,7 @@ class Repo:
         """Two layers: a ConfigMap with a contract, and a smoke test that looks at it."""
         self.write("devtools.yaml", f"name: {self.namespace}\n")
         self.write("tasks.py", "from devtools.tasks import namespace\n")
-        self.write("layers/_defaults.yaml", f"helm: {{timeout: 60s}}\nrelease: {{namespace: {self.namespace}}}\n")
+        self.write("layers/_defaults.yaml", f"helm: {{timeout: 300s}}\nrelease: {{namespace: {self.namespace}}}\n")
         self.write("layers/10-base.yaml", LAYER)
         self.write("layers/60-tests.yaml", SMOKE)
         self.write("environments/local/environment.yaml", "")
@@ -133,7 +133,7 @@ class Repo:
             text=True,
         )
 
-    def invoke(self, *words: str, env: Mapping[str, str] | None = None, timeout: float = 120) -> Typed:
+    def invoke(self, *words: str, env: Mapping[str, str] | None = None, timeout: float = 300) -> Typed:
         """Type a command and wait for its end; no traceback may ever be shown."""
         if any(name.startswith(PYTHONS_OWN) for name in {**self.env, **(env or {})}):
             with self.start(*words, env=env) as child:

@@ -85,7 +85,7 @@ def job(name: str, hook: str, *command: str, cluster: Cluster | None = None) -> 
 
 
 def release(chart_ref: ChartRef, namespace: str, *, name: str = "", **more: Any) -> Release:
-    settings: dict[str, Any] = {"timeout": 30.0, **more}
+    settings: dict[str, Any] = {"timeout": 300.0, **more}
     return Release(
         name=name or chart_ref.path.name, namespace=namespace, layer=LAYER, chart=chart_ref, where=HERE, **settings
     )
@@ -192,7 +192,7 @@ class Bench:
 
     @property
     def kube(self) -> Kube:
-        return Kube(self.cluster.kubeconfig, self.cluster.context, Cancel(), retry_for=3.0)
+        return Kube(self.cluster.kubeconfig, self.cluster.context, Cancel())
 
     def chart(self, name: str, *objects: Mapping[str, Any]) -> ChartRef:
         return chart(self.root, name, *objects)
@@ -218,7 +218,7 @@ class Bench:
         return Ran(code=code, events=sink.events, runner=runner, before=facts, after=after)
 
     def session(self, sink: RecordingSink, values: Mapping[str, Mapping[str, Any]], made: Plan) -> Session:
-        kube = Kube(self.cluster.kubeconfig, self.cluster.context, self.cancel, retry_for=3.0)
+        kube = Kube(self.cluster.kubeconfig, self.cluster.context, self.cancel)
         helm = Helm(program=self.helm, kubeconfig=self.cluster.kubeconfig, context=self.cluster.context)
         return Session(
             kube=kube,

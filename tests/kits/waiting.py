@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(look: Callable[[], T], seconds: float = 20.0, *, told: Callable[[], object] | None = None) -> T:
+def eventually(look: Callable[[], T], seconds: float = 120.0, *, told: Callable[[], object] | None = None) -> T:
     """What `look` gives, once that is true; fails, with what is `told`, where that does not come."""
     deadline = time.monotonic() + seconds
     while not (found := look()):

@@ -118,13 +118,24 @@ def test_an_outage_is_shown_once_for_all_who_wait(tmp_path: Path) -> None:
     assert len(said) == 4
 
 
-def test_a_server_that_never_answered_is_not_waited_for_as_long(tmp_path: Path) -> None:
+def test_a_server_that_never_answered_is_not_waited_for_as_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "FIRST", 1.0)
     said: list[str] = []
     script = Script().on("GET /version", Say(lost=True))
     with served(script, tmp_path, say=said.append) as kube, pytest.raises(EnvironmentFault, match="does not answer"):
         kube.version()
     assert len(said) == 1
-    assert "trying again for 5 s" in said[0]
+    assert "trying again for 1 s" in said[0]
+
+
+def test_a_client_that_does_not_retry_waits_for_a_slow_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy server takes seconds to answer a cleanup, the renewal of a lease or the question whether it is there."""
+    monkeypatch.setattr(wire, "_SLACK", 0.0)
+    slow = Say(body=VERSION, waits=1.0)  # longer than the watchdog's interval
+    with served(Script().on("GET /version", slow), tmp_path, retry_for=0.0) as kube:
+        assert kube.version() == VERSION["gitVersion"]
 
 
 def test_waiting_for_a_server_can_be_interrupted(tmp_path: Path) -> None:

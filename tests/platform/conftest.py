@@ -75,6 +75,6 @@ def slice_of_local(tool: Tool) -> Kubectl:
         real_node="off",  # nothing of this runs on one
     )
     cluster = provider.ensure(print)
-    up = run([sys.executable, "-m", "invoke", "up", "--no-test"], env=broken_platform(), timeout=400)
+    up = run([sys.executable, "-m", "invoke", "up", "--no-test"], env=broken_platform(), timeout=900)
     assert up.ok, up.stdout + up.stderr
     return Kubectl.on(cluster, tool)

@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from devtools.clusters.provider import Cluster
+from tests.kits.ports import free_port
 from tests.platform.support import Tool, run
 
 BINARIES = ("kube-apiserver", "etcd", "kube-controller-manager", "kube-scheduler")
+PORTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "controller")
 
 
 @contextmanager
@@ -19,10 +21,12 @@ def control_plane(name: str, home: Path, tool: Tool, *more: str) -> Iterator[Clu
     env = {"KWOK_WORKDIR": str(home / "kwok"), "KUBECONFIG": str(kubeconfig)}
     binaries = [f"--{name}-binary={tool(name)}" for name in BINARIES]
     kwokctl = [tool("kwokctl"), "--name", name]
+    # kwokctl looks for ports from the same one on, so that two of them that start at once choose the same
+    ports = [f"--{name}-port={free_port()}" for name in PORTS]
     created = run(
-        [*kwokctl, "create", "cluster", "--runtime=binary", *binaries, f"--kwok-controller-binary={tool('kwok')}",
-         f"--kubeconfig={kubeconfig}", "--wait=300s", *more],
-        env=env, timeout=400,
+        [*kwokctl, "create", "cluster", "--runtime=binary", *binaries, *ports,
+         f"--kwok-controller-binary={tool('kwok')}", f"--kubeconfig={kubeconfig}", "--wait=300s", *more],
+        env=env, timeout=600,
     )  # fmt: skip
     try:
         assert created.ok, created.stderr

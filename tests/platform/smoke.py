@@ -33,7 +33,7 @@ PAUSE = 0.1  # seconds between questions
 OWN = ("name", "namespace", "labels", "annotations", "ownerReferences")  # what of an object's metadata is put back
 
 
-def script(kubectl: Kubectl, release: str, job: str, home: Path, wait: int = 2) -> Result:
+def script(kubectl: Kubectl, release: str, job: str, home: Path, wait: int = 120) -> Result:
     """Run one job's script as it is on the cluster; `wait` seconds for what is not yet as it should be."""
     namespace = SMOKE[release].namespace
     data = kubectl.object(f"configmap/{release}-scripts", namespace)["data"]
@@ -61,7 +61,7 @@ def script(kubectl: Kubectl, release: str, job: str, home: Path, wait: int = 2) 
 
 
 def settled(kubectl: Kubectl, question: dict[str, Any], namespace: str = "ameide") -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     get, *words, flag, path = question["ask"]
     assert (get, flag, path.startswith("jsonpath=")) == ("get", "-o", True), question
     template = path.removeprefix("jsonpath=")

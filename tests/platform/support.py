@@ -76,7 +76,7 @@ BRIEF = {"GOGC": "off"}  # who lives for a moment need not collect garbage: a fi
 
 
 def run(
-    argv: Sequence[object], stdin: str | None = None, env: Mapping[str, str] | None = None, timeout: float = 120
+    argv: Sequence[object], stdin: str | None = None, env: Mapping[str, str] | None = None, timeout: float = 300
 ) -> Result:
     """Run to the end, with nothing but `env` and a PATH of the system's own directories in the environment."""
     brief = BRIEF if Path(str(argv[0])).name in {"helm", "kubectl"} else {}

@@ -74,7 +74,7 @@ def test_an_operators_refusal_is_quoted_on_the_first_screen(
         "mended": {"ask": ask, "answer": "True"},
     }
     with broken(healthy, case):
-        typed = run([sys.executable, "-m", "invoke", "layer", layer], env=broken_platform(), timeout=90)
+        typed = run([sys.executable, "-m", "invoke", "layer", layer], env=broken_platform(), timeout=300)
     seen = (typed.stderr + typed.stdout).splitlines()
     assert typed.returncode == 1, "\n".join(seen)
     for screen in (seen[:SCREEN], seen[-SCREEN:]):  # where it is begun to be read, and what stays before the prompt

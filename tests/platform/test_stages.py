@@ -17,9 +17,9 @@ from tests.platform.support import HERE, ROOT, Kubectl, load
 pytestmark = pytest.mark.cluster
 FAIL = "simulation.devtools.ameide.io/fail"
 CASES = load(HERE / "cases" / "stages.yaml")
-SOON = 20.0  # seconds; it takes one
+SOON = 120.0  # seconds; it takes one
 OF_THE_CLUSTER = ("ClusterSecretStore", "ClusterIssuer", "GatewayClass")  # kinds without a namespace
-COLLECTED = 60.0  # seconds; the garbage collector learns of new kinds every thirty
+COLLECTED = 180.0  # seconds; the garbage collector learns of new kinds every thirty
 
 
 def eventually(look: Callable[[], Any], wanted: Any, seconds: float = SOON) -> None:
@@ -136,7 +136,7 @@ def test_a_kind_that_comes_later_in_a_known_group_is_played(slice_of_local: Kube
             "spec": {**crd["spec"], "names": names},
         }
     )
-    kubectl("wait", "--for=condition=Established", "crd/laters.kafka.strimzi.io", "--timeout=20s")
+    kubectl("wait", "--for=condition=Established", "crd/laters.kafka.strimzi.io", "--timeout=240s")
     eventually(lambda: kubectl.run("get", "laters.kafka.strimzi.io").ok, True)
     kubectl.apply({"apiVersion": "kafka.strimzi.io/v1", "kind": "Later", "metadata": {"name": "x"}, "spec": {}})
     eventually(lambda: kubectl("get", "laters.kafka.strimzi.io/x", "-o", "jsonpath={.status.seen}"), "yes!")

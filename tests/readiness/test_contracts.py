@@ -227,7 +227,7 @@ def test_http_asks_every_ready_pod_as_a_service_would(bench: Bench, kube: Kube) 
 
     for name, text in (("one", "right"), ("two", "wrong")):
         kube.create(f"{root}/pods", _pod(bench, name, text))
-    eventually(lambda: _ready(kube, f"{root}/pods") == {"one", "two"}, 60)
+    eventually(lambda: _ready(kube, f"{root}/pods") == {"one", "two"})
     started = time.monotonic()
     checked = _settle(bench, kube, contract, 100)
     assert (checked.verdict, checked.reason) == (Verdict.FAILED, "Pod/two answered 200 without 'right'")

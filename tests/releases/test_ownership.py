@@ -173,7 +173,7 @@ def _run_beside(bench: Bench, helm: Sequence[str], release: Release) -> tuple[Ra
             time.sleep(0.05)
             assert theirs.poll() is None
         ran = bench.run(_plan(bench, release))
-        return ran, theirs.communicate(timeout=60)[0]
+        return ran, theirs.communicate(timeout=120)[0]
 
 
 @pytest.mark.cluster

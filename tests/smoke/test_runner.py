@@ -157,7 +157,7 @@ def test_a_run_stopped_in_its_tests_leaves_all_in_the_record(bench: Bench) -> No
 
     def stop() -> None:
         try:
-            eventually(lambda: bench.kube.metadata(jobs), 60)
+            eventually(lambda: bench.kube.metadata(jobs))
         finally:
             stopped.cancel.set("stopped")
 

@@ -13,6 +13,6 @@ from tests.kits.repository import Repo
 def test_a_forked_command_prints_and_ends_as_one_that_is_started(offline: Repo, line: str) -> None:
     words = line.split()
     with offline.start(*words) as child:
-        out, err = child.communicate(timeout=60)
+        out, err = child.communicate(timeout=120)
     forked = offline.invoke(*words)
     assert (forked.code, forked.out, forked.err) == (child.returncode, out, err)

@@ -145,7 +145,7 @@ def test_ctrl_c_at_any_moment(tmp_path: Path) -> None:
         assert child.stderr.readline() == "ready\n"
         time.sleep(rng.uniform(0.02, 0.4))
         child.send_signal(signal.SIGINT)
-        out, err = child.communicate(timeout=60)
+        out, err = child.communicate(timeout=120)
         ends.add(child.returncode)
         assert (child.returncode, err) in {(130, SAID), (0, ""), (-signal.SIGINT, "")}, out + err
         if child.returncode != 130:

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,6 +18,7 @@ from devtools.bootstrap.tilt_commands import Tilt, TiltResource
 from devtools.bootstrap.tilt_process import Running, TiltProcess
 from devtools.process.runner import Cancel, SubprocessRunner
 from tests.kits.bootstrap import is_alive
+from tests.kits.ports import free_port
 from tests.kits.tilt import THREE, TILTFILE, Repo, layer, made
 from tests.kits.waiting import eventually
 from tests.tilt.real import environment, need_tilt
@@ -63,14 +63,12 @@ class Live:
     def __init__(self, repo: Repo, home: Path) -> None:
         self.repo = repo
         self.root = repo.root
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
         self.tool = Tilt(
             program=Path(shutil.which("tilt") or ""),
             root=repo.root,
             kubeconfig=home / "kubeconfig",
             context="kwok-demo",
-            port=port,
+            port=free_port(),
         )
         self.runner = SubprocessRunner(environment(home), Cancel())
         self.server = TiltProcess(self.tool, runner=self.runner, cancel=Cancel(), grace=5.0)

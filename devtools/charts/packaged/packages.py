@@ -21,7 +21,7 @@ from devtools.model import ChartRef
 from devtools.process.runner import Command, Runner
 
 FORM = 1  # raise it when the same sources result in different files: existing charts are found by it
-_TIMEOUT = 60.0
+_TIMEOUT = 300.0
 _LARGE = 2**20  # bytes of sources that take about a second or more to package
 _MOST = 20  # archives of one chart: the repositories and environments that one user works with
 _SHOWN = 500  # characters of what kustomize complains of

@@ -77,7 +77,7 @@ def start(kwokctl: Path, layout: Layout, wait: float) -> Command:
 
 def stop(kwokctl: Path, layout: Layout) -> Command:
     """Stop every component, keeping what etcd holds."""
-    return _command(kwokctl, layout, "stop", timeout=30)
+    return _command(kwokctl, layout, "stop", timeout=120)
 
 
 def messages(output: str) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ DATA = Path(__file__).with_name("data")
 OWNER_LABEL = "devtools.ameide.io/simulation"  # label of all objects applied by this module: `base` or `stack`
 NODES = "/api/v1/nodes"
 _STAGES = "/apis/kwok.x-k8s.io/v1alpha1/stages"
-_SERVED_WITHIN = 10.0  # maximum seconds until a new CRD is served
+_SERVED_WITHIN = 60.0  # maximum seconds until a new CRD is served
 
 
 def base_objects(volumes: Path, kubelet_port: int, kinds: Collection[str]) -> tuple[dict[str, Any], ...]:

@@ -34,7 +34,7 @@ class K3d:
 
     def stop(self, name: str) -> Command:
         """Stop a cluster; stopping and starting also restores `host.k3d.internal` after a restart of Docker."""
-        return self._command("cluster", "stop", name, timeout=60)
+        return self._command("cluster", "stop", name, timeout=120)
 
     def delete(self, name: str) -> Command:
         """Remove a cluster; not an error if it is absent."""
@@ -42,11 +42,11 @@ class K3d:
 
     def list_clusters(self) -> Command:
         """List all clusters, without their tokens; a failure does not mean that there are none."""
-        return self._command("cluster", "list", "-o", "json", timeout=30)
+        return self._command("cluster", "list", "-o", "json", timeout=120)
 
     def list_registries(self) -> Command:
         """List all registries of k3d."""
-        return self._command("registry", "list", "-o", "json", timeout=30)
+        return self._command("registry", "list", "-o", "json", timeout=120)
 
     def create_registry(self, registry: Registry) -> Command:
         """Create a registry that listens on 127.0.0.1."""
@@ -55,11 +55,11 @@ class K3d:
 
     def delete_registry(self, registry: Registry) -> Command:
         """Remove a registry and its images; it is identified by its container's name."""
-        return self._command("registry", "delete", registry.host, timeout=60)
+        return self._command("registry", "delete", registry.host, timeout=120)
 
     def start_node(self, name: str) -> Command:
         """Start a stopped container of k3d: a registry."""
-        return self._command("node", "start", name, timeout=60)
+        return self._command("node", "start", name, timeout=120)
 
     def import_images(self, cluster: str, images: tuple[str, ...], *, timeout: float) -> Command:
         """Copy images from the engine into every node; success does not mean that they arrived (k3d#1484).
@@ -71,7 +71,7 @@ class K3d:
 
     def get_kubeconfig(self, name: str) -> Command:
         """Print the cluster's kubeconfig; it contains a private key, so its output must not be logged."""
-        return self._command("kubeconfig", "get", name, timeout=30)
+        return self._command("kubeconfig", "get", name, timeout=120)
 
     def _command(self, *words: str, timeout: float, stdin: bytes | None = None) -> Command:
         env = {"KUBECONFIG": str(self.home / "kubeconfig"), "XDG_CONFIG_HOME": str(self.home)}

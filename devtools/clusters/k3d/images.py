@@ -26,8 +26,8 @@ from devtools.process.waiting import wait_until
 
 T = TypeVar("T")
 Via = Literal["registry", "import"]
-_NOTICED_IN = 10.0  # seconds until containerd's CRI plugin sees images that ctr added
-_QUICK = 30.0  # seconds for commands that copy nothing
+_NOTICED_IN = 60.0  # seconds until containerd's CRI plugin sees images that ctr added
+_QUICK = 120.0  # seconds for commands that copy nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

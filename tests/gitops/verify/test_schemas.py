@@ -47,7 +47,7 @@ def inside(tree: Path) -> bool:
 
 
 def kube_of(cluster: Cluster) -> Kube:
-    return Kube(cluster.kubeconfig, cluster.context, Cancel(), retry_for=3.0)
+    return Kube(cluster.kubeconfig, cluster.context, Cancel())
 
 
 def places(document: dict[str, Any]) -> list[str]:
@@ -154,7 +154,7 @@ def test_an_interruption_leaves_no_crd(app: App, cluster: Cluster) -> None:
             return made
 
     created: list[str] = []
-    kube = Recorder(cluster.kubeconfig, cluster.context, Cancel(), retry_for=3.0)
+    kube = Recorder(cluster.kubeconfig, cluster.context, Cancel())
     crds = crds_of_directory(DIRECTORY, ["image.toolkit.fluxcd.io"])
     item = {"apiVersion": "image.toolkit.fluxcd.io/v1", "kind": "ImagePolicy", "metadata": {"name": "one"}}
     with pytest.raises(Interrupted):

@@ -120,7 +120,7 @@ def containerd(node: Node, program: Path) -> Command:
 
 def import_image(node: Node, ctr: Path, archive: Path) -> Command:
     """Load a docker-archive for the kubelet's use."""
-    return Command(argv=Ctr(program=ctr, socket=node.socket).load(archive), env={"PATH": PATH}, timeout=60)
+    return Command(argv=Ctr(program=ctr, socket=node.socket).load(archive), env={"PATH": PATH}, timeout=300)
 
 
 def kubelet(node: Node, program: Path) -> Command:
@@ -199,4 +199,4 @@ def _inside(node: Node, *argv: str) -> Command:
 def _script(node: Node, lines: list[str]) -> Command:
     """Run several system commands, each of which must succeed."""
     text = "".join(f"{line}\n" for line in lines)
-    return Command(argv=("sh", "-eu"), stdin=text.encode(), env={**node.layout.env, "PATH": PATH}, timeout=20)
+    return Command(argv=("sh", "-eu"), stdin=text.encode(), env={**node.layout.env, "PATH": PATH}, timeout=120)

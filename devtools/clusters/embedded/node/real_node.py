@@ -41,7 +41,7 @@ PACKAGES = {  # of Debian and Ubuntu, by the program that is needed
 }
 CNI_DIRECTORIES = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
 CNI_PLUGINS = ("bridge", "host-local", "loopback")
-STARTS_IN = 30.0  # seconds
+STARTS_IN = 120.0  # seconds
 
 
 def missing_packages() -> tuple[str, ...]:
