@@ -113,6 +113,12 @@ def config_error(problems: Iterable[Problem]) -> ConfigError:
     return ConfigError(f"{count} in {place}", problems=tuple(ordered))
 
 
+def raise_problems(problems: Iterable[Problem]) -> None:
+    """Raise the error that carries these problems, if there are any."""
+    if found := tuple(problems):
+        raise config_error(found)
+
+
 def limit_reached() -> EnvironmentFault:
     """Return the error of a machine that starts no more threads or processes for this user."""
     return EnvironmentFault(

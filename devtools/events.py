@@ -252,6 +252,14 @@ class Bus:
             for sink in self._sinks:
                 sink.emit(event, at)
 
+    def note(self, message: str) -> None:
+        """Emit a notice."""
+        self.emit(Notice(level="info", message=message))
+
+    def warn(self, message: str, release: str = "") -> None:
+        """Emit a warning, about a release or about the whole run."""
+        self.emit(Notice(level="warning", message=message, release=release))
+
     def close(self) -> None:
         """Close every sink; later events are lost."""
         with self._lock:

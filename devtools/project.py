@@ -14,42 +14,24 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from devtools.app.environment import App, real_app
 from devtools.app.options import Options, Request, Uninstall
 from devtools.errors import ConfigError, DevtoolsError, ExitCode, Interrupted
-from devtools.events import Bus, Notice, RunFinished, RunStarted
-from devtools.model import Facts, Plan, ReleaseId, Stack
+from devtools.events import Bus, RunFinished, RunStarted
+from devtools.model import Facts, Inputs, Plan, Planned, ReleaseId, Stack
 from devtools.planning.overrides import adopted, with_overrides
 from devtools.planning.plan import Selection, changes, down_plan, in_waves, make_plan, of_new_cluster
 
 if TYPE_CHECKING:
     from devtools.clusters.provider import Cluster, Provider
     from devtools.kube.client import Kube
-    from devtools.process.runner import Cancel
 
-__all__ = ["Inputs", "Options", "Planned", "Project", "Request", "Uninstall"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inputs:
-    """What Helm receives for each release: merged values, and the digest of all inputs."""
-
-    values: Mapping[ReleaseId, Mapping[str, Any]]
-    digests: Mapping[ReleaseId, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
-    """A plan with the facts and inputs it was made from."""
-
-    plan: Plan
-    facts: Facts
-    inputs: Inputs
+__all__ = ["Options", "Project", "Request", "Uninstall"]
 
 
 class Project:
@@ -84,9 +66,7 @@ class Project:
 
     def stack(self) -> Stack:
         """Load and validate the stack; raise ConfigError with every problem."""
-        from devtools.app.stack_cache import cached_stack
-
-        return cached_stack(self.app)
+        return self.app.stack()
 
     def run(self, request: Request) -> ExitCode:
         """Carry out a request, or show its plan if it is a dry run; ConfigError if a controller owns the target."""
@@ -99,14 +79,14 @@ class Project:
             return self._preview(request)
         from devtools.app.locks import machine_lock
 
-        cluster, stack, wait = self._cluster(request), request.stack, request.options.wait
+        cluster = self._cluster(request)
         if not (request.options.yes or request.context):
             from devtools.app.providers import confirm_writing
 
             confirm_writing(self.app, cluster.context)
         with (
             self._bus(request.options) as bus,
-            machine_lock(self.app, bus, cluster, stack=stack, command=request.command, wait=wait),
+            machine_lock(self.app, bus, cluster, request),
         ):
             return self._run(request, cluster, bus)
 
@@ -119,18 +99,9 @@ class Project:
 
     def plan(self, request: Request, cluster: Cluster | None, kube: Kube | None = None) -> Planned:
         """Observe the cluster (None: plan for an empty one), read the inputs and plan; changes nothing."""
-        facts = self.observe(request, kube or self.client(cluster)) if cluster else _without_cluster(request)
+        facts = self.observe(request, kube or self.app.client(cluster)) if cluster else _without_cluster(request)
         inputs = self.inputs(request, cluster.smoke_values if cluster else {})
         return Planned(plan=_plan(request, facts, inputs), facts=facts, inputs=inputs)
-
-    def client(self, cluster: Cluster, bus: Bus | None = None, cancel: Cancel | None = None) -> Kube:
-        """Return a client of the cluster's API server, which reports waiting for it on `bus` (default: stderr)."""
-        from devtools.kube.client import Kube
-
-        app = self.app
-        say = (lambda line: bus.emit(Notice(level="warning", message=line))) if bus else app.say
-        where = (cluster.kubeconfig, cluster.context, cancel or app.cancel, app.patience)
-        return Kube(*where, say=say, connections=cluster.connections, redactor=app.redactor)
 
     def observe(self, request: Request, kube: Kube) -> Facts:
         """Return what the cluster holds: of the enabled releases to sync, or of the whole stack to uninstall."""
@@ -167,14 +138,6 @@ class Project:
         self.app.redactor.learn(*values.values(), environment.values if environment.references else {})
         return Inputs(values=values, digests=digests)
 
-    def with_secrets(self, planned: Planned, cluster: Cluster | None) -> Planned:
-        """Decrypt the values of the releases that the plan syncs; raises ConfigError with every file it cannot."""
-        from devtools.app.stack_cache import with_decrypted
-
-        smoke_values = cluster.smoke_values if cluster else {}
-        values = with_decrypted(self.app, planned.plan, planned.inputs.values, smoke_values)
-        return replace(planned, inputs=replace(planned.inputs, values=values))
-
     def apply(
         self, request: Request, planned: Planned, cluster: Cluster, kube: Kube, bus: Bus, directory: Path | None = None
     ) -> ExitCode:
@@ -184,16 +147,10 @@ class Project:
         from devtools.engine.engine import Engine
         from devtools.run_context.durations import durations_file, save_durations
 
-        def warn(line: str) -> None:
-            bus.emit(Notice(level="warning", message=line))
-
         state = self.app.folders.state
-        with marked(state / "marks", warn) as mark:
+        with marked(state / "marks", bus.warn) as mark:
             variables = {RUN_VARIABLE: mark, "DEVTOOLS_RUN_DIRECTORY": str(directory or "")}
-            values, options = planned.inputs.values, request.options
-            run = new_session(
-                self.app, cluster, bus, kube, stack=request.stack, values=values, options=options, variables=variables
-            )
+            run = new_session(self.app, cluster, bus, kube, request, values=planned.inputs.values, variables=variables)
             code = Engine(run, planned.plan, planned.facts).run()
             save_durations(durations_file(state, request.stack.name, cluster.context), run.durations)
             return code
@@ -206,24 +163,22 @@ class Project:
         again.
         """
         from devtools.app.locks import cluster_lock
+        from devtools.app.stack_cache import with_secrets
 
         directory, options = self._add_run_files(request, bus), request.options
         bus.emit(self._started(request, cluster, directory))
         started, cancel = time.monotonic(), self.app.cancel.child()  # a run may stop while the command goes on
         try:
-            kube = self.client(cluster, bus, cancel)
+            kube = self.app.client(cluster, bus, cancel)
             with contextlib.ExitStack() as locks:
                 planned = self.plan(request, cluster, kube)
                 if options.sync:  # without the key nothing can be done
-                    planned = self.with_secrets(planned, cluster)
+                    planned = with_secrets(self.app, planned, cluster)
                 if changes(planned.plan, planned.facts, sync=options.sync, test=options.test, retest=options.retest):
-                    lock = cluster_lock(
-                        self.app, bus, kube, cluster, stack=request.stack, command=request.command, wait=options.wait
-                    )
-                    locks.enter_context(lock)
+                    locks.enter_context(cluster_lock(self.app, bus, kube, cluster, request))
                     facts = self.observe(request, kube)
                     planned = replace(planned, facts=facts, plan=_plan(request, facts, planned.inputs))
-                    planned = self.with_secrets(planned, cluster) if options.sync else planned
+                    planned = with_secrets(self.app, planned, cluster) if options.sync else planned
                 self._announce(request, planned, bus)
                 return self.apply(request, planned, cluster, kube, bus, directory)
         except DevtoolsError as error:
@@ -237,22 +192,19 @@ class Project:
 
     def _preview(self, request: Request) -> ExitCode:
         """Show the plan: reads the cluster if there is one, writes nothing anywhere."""
-        from devtools.app.notices import others_notice, rendering_failures
+        from devtools.app.notices import broken_releases, other_run
 
         started = time.monotonic()
         with self._bus(request.options) as bus:
-            cluster = self._cluster_or_none(request, bus)
-            kube = self.client(cluster) if cluster else None
+            cluster = self.find_cluster(request, bus.warn)
+            kube = self.app.client(cluster) if cluster else None
             planned = self.plan(request, cluster, kube)
             bus.emit(self._started(request, cluster, None))
-            if cluster and kube and (other := others_notice(self.app, request.stack, cluster.context, kube)):
-                bus.emit(other)
+            if cluster and kube and (other := other_run(self.app, request.stack, cluster.context, kube)):
+                bus.warn(other)
             self._announce(request, planned, bus)
-            failures = rendering_failures(
-                self.app, planned.plan, planned.inputs.values, planned.inputs.digests, bus.emit
-            )
-            broken = [str(failure.release) for failure in failures if failure.is_certain]
-            reason = f"helm cannot render {', '.join(broken)}; " if broken else ""
+            broken = broken_releases(self.app, planned, bus)
+            reason = f"helm cannot render {', '.join(map(str, broken))}; " if broken else ""
             reason += "dry run: nothing was touched"
             code = ExitCode.CONFIG if broken else ExitCode.OK
             bus.emit(RunFinished(exit_code=int(code), seconds=time.monotonic() - started, reason=reason))
@@ -260,12 +212,11 @@ class Project:
 
     def _announce(self, request: Request, planned: Planned, bus: Bus) -> None:
         """Emit the plan and the warnings about it before it is carried out."""
-        from devtools.app.notices import plan_notices
+        from devtools.app.notices import warn_of_plan
         from devtools.engine.engine import announce
 
         bus.emit(announce(planned.plan, dry_run=request.options.dry_run))
-        for notice in plan_notices(planned.plan, planned.inputs.values, self.app.environment):
-            bus.emit(notice)
+        warn_of_plan(planned, self.app.environment, bus)
 
     def _cluster(self, request: Request) -> Cluster:
         """Find the cluster, or create it if asked to; raise EnvironmentFault if it is not the expected one."""
@@ -281,14 +232,14 @@ class Project:
 
         return require_target(self.provider.find(), request.context, request.kubeconfig)
 
-    def _cluster_or_none(self, request: Request, bus: Bus) -> Cluster | None:
+    def find_cluster(self, request: Request, say: Callable[[str], None]) -> Cluster | None:
         """Return the cluster, None with a warning if there is none; raise EnvironmentFault if it does not answer."""
         from devtools.clusters.provider import ClusterAbsent
 
         try:
             return self._cluster(request)
         except ClusterAbsent as error:
-            bus.emit(Notice(level="warning", message=f"{error.message}: planning for an empty cluster"))
+            say(f"{error.message}: planning for an empty cluster")
             return None
 
     @contextlib.contextmanager

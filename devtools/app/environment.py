@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +25,12 @@ if TYPE_CHECKING:
     from devtools.charts.standin import StandIns
     from devtools.clusters.provider import Cluster, Provider, ProviderName
     from devtools.config.settings import ClusterSettings, Settings
+    from devtools.events import Bus
+    from devtools.kube.client import Kube
+    from devtools.model import Stack
     from devtools.redaction import Redactor
+    from devtools.rendering.renderer import Renderer
+    from devtools.report.text import Line
     from devtools.toolchain.chain import Toolchain
 
 APP = "ameide-devtools"
@@ -146,6 +152,24 @@ class App:
             cancel=self.cancel,
         )
 
+    def tool(self, name: str) -> Path:
+        """Return the program of a pinned tool, which is built first if it is missing."""
+        self.toolchain.ensure((name,), progress=self.say)
+        return self.toolchain.path(name)
+
+    def rendering(self, cluster: Cluster | None = None) -> AbstractContextManager[Renderer]:
+        """Return a renderer of charts, by helm; with a cluster, templates can look up its objects."""
+        from devtools.rendering.renderer import renderer
+
+        where = (cluster.kubeconfig, cluster.context) if cluster else ()
+        return renderer(self.tool("helm"), self.runner, *where)
+
+    def stack(self) -> Stack:
+        """Load and validate the stack; raise ConfigError with every problem."""
+        from devtools.app.stack_cache import cached_stack
+
+        return cached_stack(self)
+
     @cached_property
     def charts(self) -> Charts:
         """The charts of the repository, with stand-ins for those that are not vendored."""
@@ -173,12 +197,9 @@ class App:
         from devtools.charts.packaged.packages import ISOLATED, Kustomize, Packages
         from devtools.toolchain.versions import tool
 
-        def program() -> Path:
-            self.toolchain.ensure(("kubectl",), progress=self.say)
-            return self.toolchain.path("kubectl")
-
         runner = SubprocessRunner(ISOLATED, self.cancel)
-        kustomize = Kustomize(program=program, version=tool("kubectl").version, runner=runner)
+        version = tool("kubectl").version
+        kustomize = Kustomize(program=lambda: self.tool("kubectl"), version=version, runner=runner)
         return Packages(
             charts=self.settings.charts,
             root=self.settings.root,
@@ -264,6 +285,12 @@ class App:
         found = shutil.which(program, path=self.environ.get("PATH", ""))
         return Path(found) if found else None
 
+    def git(self, why: str = "") -> Path:
+        """Return the git program; EnvironmentFault, which `why` completes, if it is not installed."""
+        if program := self.which("git"):
+            return program
+        raise EnvironmentFault(f"git is not installed{why}", hint="install git")
+
     def find_cluster(self) -> Cluster:
         """Return the running cluster for a command that inspects releases; EnvironmentFault if there is none.
 
@@ -278,6 +305,14 @@ class App:
                 raise
             raise error.changed(hint="invoke up makes it and installs the releases") from error
 
+    def client(self, cluster: Cluster, bus: Bus | None = None, cancel: Cancel | None = None) -> Kube:
+        """Return a client of the cluster's API server, which reports waiting for it on `bus` (default: stderr)."""
+        from devtools.kube.client import Kube
+
+        say = bus.warn if bus else self.say
+        where = (cluster.kubeconfig, cluster.context, cancel or self.cancel, self.patience)
+        return Kube(*where, say=say, connections=cluster.connections, redactor=self.redactor)
+
     @property
     def is_terminal(self) -> bool:
         """Whether the output is a terminal that supports cursor movements."""
@@ -289,6 +324,21 @@ class App:
 
         shown = map(visible, self.redactor.text(line).split("\n"))
         print("\n".join(shown), file=self.err, flush=True)
+
+    def show(
+        self,
+        document: dict[str, Any],
+        lines: Callable[[dict[str, Any], int], Iterable[Line]],
+        output: str,
+        markdown: Callable[[dict[str, Any]], str] | None = None,
+    ) -> None:
+        """Print a document as JSON, as the lines that `lines` makes of it for a width, or as Markdown."""
+        from devtools.report.tables import show_document
+
+        if output == "markdown" and markdown:
+            self.out.write(markdown(document))
+        else:
+            show_document(document, lines, output, self.out, self.environ)
 
 
 def real_app(environment: str = "", sets: Iterable[str] = ()) -> App:

@@ -10,11 +10,11 @@ import platform
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING
 
 from devtools.app.environment import App
-from devtools.events import Bus, Notice
+from devtools.app.options import Request
+from devtools.events import Bus
 from devtools.process.runner import Cancel
 
 if TYPE_CHECKING:
@@ -29,35 +29,33 @@ _RENEW_FOR = 3.0  # seconds that one renewal may take
 
 
 @contextlib.contextmanager
-def machine_lock(app: App, bus: Bus, cluster: Cluster, *, stack: Stack, command: str, wait: bool) -> Iterator[None]:
-    """Hold this machine's run lock for a stack and context; EnvironmentFault if the cluster is being removed."""
+def machine_lock(app: App, bus: Bus, cluster: Cluster, request: Request) -> Iterator[None]:
+    """Hold this machine's run lock for a request's stack and context; EnvironmentFault if its cluster is removed."""
     from devtools.locks.run_lock import check_shutdown, run_lock
 
     locks, where = app.folders.state / "locks", f"{cluster.provider} {cluster.name}"
-    subject, holder = run_subject(stack.name, cluster.context), own_holder(app, command, where)
-    with run_lock(locks, subject, holder, wait=wait, cancel=app.cancel, say=partial(_notify, bus)):
+    subject, holder = run_subject(request.stack, cluster.context), own_holder(app, request.command, where)
+    with run_lock(locks, subject, holder, wait=request.options.wait, cancel=app.cancel, say=bus.note):
         check_shutdown(locks, where)
         yield
 
 
-def run_subject(stack: str, context: str) -> str:
+def run_subject(stack: Stack, context: str) -> str:
     """Return the name of what a run locks."""
-    return f"stack {stack} on {context}"
+    return f"stack {stack.name} on {context}"
 
 
 @contextlib.contextmanager
-def cluster_lock(
-    app: App, bus: Bus, kube: Kube, cluster: Cluster, *, stack: Stack, command: str, wait: bool
-) -> Iterator[None]:
-    """Hold the cluster's run lock for a stack while the body runs: the Leases of `lease_namespaces`."""
+def cluster_lock(app: App, bus: Bus, kube: Kube, cluster: Cluster, request: Request) -> Iterator[None]:
+    """Hold the cluster's run lock for a request's stack while the body runs: the Leases of `lease_namespaces`."""
     from devtools.helm.labels import LABEL_STACK
     from devtools.kube.client import Kube as Client
     from devtools.locks.lease import Lease, hold
     from devtools.readiness.wait import Wait
     from devtools.releases.namespaces import NamespaceMissing, make_namespace
 
-    say = partial(_notify, bus)
-    holder = own_holder(app, command)
+    stack, say = request.stack, bus.note
+    holder = own_holder(app, request.command)
     # Its own connections: the run's are closed when it must stop, and the Lease is released after that.
     renewing = Client(cluster.kubeconfig, cluster.context, Cancel(), retry_for=0.0, read_for=_RENEW_FOR)
     refusals = []
@@ -71,15 +69,11 @@ def cluster_lock(
                 except NamespaceMissing:
                     continue  # it contains nothing that a run could change
             lease = Lease(kube, where, stack.name, holder, renewing=renewing)
-            attempt = hold(lease, wait=wait, cancel=kube.cancel, say=say, lost=kube.cancel.fail)
+            attempt = hold(lease, wait=request.options.wait, cancel=kube.cancel, say=say, lost=kube.cancel.fail)
             refusals.append(leases.enter_context(attempt))
         if all(refusals):
             say(f"no run lock on the cluster, so runs on other machines are not blocked ({refusals[-1]})")
         yield
-
-
-def _notify(bus: Bus, line: str) -> None:
-    bus.emit(Notice(level="info", message=line))
 
 
 def lease_namespaces(stack: Stack) -> tuple[str, ...]:

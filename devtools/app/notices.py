@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from devtools.app.environment import App
+from devtools.app.locks import lease_namespaces, run_subject
 from devtools.base.words import shortened
 from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault
-from devtools.events import Notice
-from devtools.model import SYNCED, Action, Plan, Release, ReleaseId, Stack
+from devtools.events import Bus
+from devtools.model import SYNCED, Action, Plan, Planned, Release, ReleaseId, Stack
 
 if TYPE_CHECKING:
     from devtools.helm.failures import HelmFailure
@@ -21,22 +21,16 @@ if TYPE_CHECKING:
 _MOST_RENDERED = 50  # helm takes a tenth of a second or more for each
 
 
-def others_notice(app: App, stack: Stack, context: str, kube: Kube) -> Notice | None:
-    """Return a warning if another run, here or on another machine, is changing the inspected stack."""
-    from devtools.app.locks import run_subject
+def other_run(app: App, stack: Stack, context: str, kube: Kube) -> str:
+    """Return a warning if another run, here or on another machine, is changing the inspected stack; else empty."""
     from devtools.locks.run_lock import under_way
 
-    other = under_way(app.folders.state / "locks", run_subject(stack.name, context)) or _elsewhere(stack, kube)
-    if other:
-        return Notice(
-            level="warning", message=f"another run is in progress, so this output may soon be out of date: {other}"
-        )
-    return None
+    other = under_way(app.folders.state / "locks", run_subject(stack, context)) or _elsewhere(stack, kube)
+    return f"another run is in progress, so this output may soon be out of date: {other}" if other else ""
 
 
 def _elsewhere(stack: Stack, kube: Kube) -> str:
     """Return the holder of the stack's Leases; empty if there is none, or this user may not read them."""
-    from devtools.app.locks import lease_namespaces
     from devtools.locks.lease import find_holder
 
     for namespace in lease_namespaces(stack):
@@ -46,63 +40,45 @@ def _elsewhere(stack: Stack, kube: Kube) -> str:
     return ""
 
 
-def plan_notices(plan: Plan, values: Mapping[ReleaseId, Mapping[str, Any]], environment: str) -> Iterator[Notice]:
-    """Warn of releases that no layer declares any more, and of upgrades that render differently each time."""
-    yield from undeclared_notices(plan, environment)
-    yield from random_notices(plan, values)
-
-
-def undeclared_notices(plan: Plan, environment: str) -> Iterator[Notice]:
-    """Warn of releases that no layer declares any more."""
-    if plan.undeclared:
-        names, verb = ", ".join(map(str, plan.undeclared)), "is" if len(plan.undeclared) == 1 else "are"
-        message = f"{names} {verb} on the cluster, but no longer declared"
-        command = f"invoke down --undeclared{f' --env {environment}' if environment else ''}"
-        yield Notice(level="warning", message=f"{message}; to uninstall: {command}")
-
-
-def random_notices(plan: Plan, values: Mapping[ReleaseId, Mapping[str, Any]]) -> Iterator[Notice]:
-    """Return a warning for each release that will be upgraded and whose templates render differently each time.
+def warn_of_plan(planned: Planned, environment: str, bus: Bus) -> None:
+    """Warn of releases that no layer declares any more, and of upgrades that render differently each time.
 
     Unchanged releases are not checked: they are not rendered again, whatever their templates call.
     """
-    upgrades = [step for step in plan.steps if step.action is Action.UPGRADE and not step.sweep]
+    if undeclared := undeclared_releases(planned.plan, environment):
+        bus.warn(undeclared)
+    upgrades = [step for step in planned.plan.steps if step.action is Action.UPGRADE and not step.sweep]
     if not upgrades:
         return
     from devtools.charts.random_functions import describe, random_templates
 
     for step in upgrades:
-        if found := list(describe(random_templates(step.release.chart.path, values[step.id]))):
+        if found := list(describe(random_templates(step.release.chart.path, planned.inputs.values[step.id]))):
             what = shortened(found, separator="; ")
             message = f"may render differently each time ({what}): this upgrade may change the generated values"
-            yield Notice(level="warning", message=message, release=str(step.id))
+            bus.warn(message, str(step.id))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RenderingFailure:
-    """A chart that helm cannot render; `is_certain` if no cluster could change that."""
+def undeclared_releases(plan: Plan, environment: str) -> str:
+    """Return a warning about releases that no layer declares any more; empty if there are none."""
+    if not plan.undeclared:
+        return ""
+    names, verb = ", ".join(map(str, plan.undeclared)), "is" if len(plan.undeclared) == 1 else "are"
+    command = f"invoke down --undeclared{f' --env {environment}' if environment else ''}"
+    return f"{names} {verb} on the cluster, but no longer declared; to uninstall: {command}"
 
-    release: ReleaseId
-    notice: Notice
-    is_certain: bool
 
+def broken_releases(app: App, planned: Planned, bus: Bus) -> list[ReleaseId]:
+    """Render the charts of the releases to sync, without the cluster; return those that no cluster could render.
 
-def rendering_failures(
-    app: App,
-    plan: Plan,
-    values: Mapping[ReleaseId, Mapping[str, Any]],
-    digests: Mapping[ReleaseId, str],
-    emit: Callable[[Notice], None],
-) -> list[RenderingFailure]:
-    """Render the charts of the releases to sync, without the cluster; nothing if helm is not built yet.
-
-    Releases that were rendered before from the same inputs are skipped. Of more than 50 releases, one of each chart is
-    rendered, and a notice says so. A template that asks the cluster (`lookup`, `.Capabilities`) may fail only here.
-    Emits a warning for each failure.
+    Nothing is rendered if helm is not built yet. Releases that were rendered before from the same inputs are skipped.
+    Of more than 50 releases, one of each chart is rendered, and a notice says so. A template that asks the cluster
+    (`lookup`, `.Capabilities`) may fail only here. Emits a warning for each failure.
     """
     from devtools.rendering.rendered_before import RenderedBefore
 
-    releases = [step.release for step in plan.steps if step.action in SYNCED and not step.is_on_stand_in]
+    steps, digests = planned.plan.steps, planned.inputs.digests
+    releases = [step.release for step in steps if step.action in SYNCED and not step.is_on_stand_in]
     try:
         program = app.toolchain.path("helm") if releases else None
     except EnvironmentFault:
@@ -116,46 +92,37 @@ def rendering_failures(
         return []
     if len(releases) > _MOST_RENDERED:
         charts = {release.chart.path: release for release in reversed(releases)}  # the first release of each chart
-        message = f"rendered one release of each chart, {len(charts)} of {len(releases)}; to render all: invoke check"
-        emit(Notice(level="info", message=message))
+        bus.note(f"rendered one release of each chart, {len(charts)} of {len(releases)}; to render all: invoke check")
         releases = list(charts.values())
-    values, failures = _with_secrets(app, plan, values)
-    locked = {failure.release for failure in failures}
+    values, locked = _with_secrets(app, planned, bus)
     releases = [release for release in releases if release.id not in locked]
     from devtools.rendering.renderer import renderer
 
     with renderer(program, app.runner) as rendering:
-        found = rendering.each(lambda release: _failure(rendering, release, values[release.id]), releases)
-    for release, failure in zip(releases, found, strict=True):
-        if failure is None:
-            continue
-        message = f"helm cannot render chart {release.chart.name}: {failure.text}"
-        notice = Notice(level="warning", message=message, release=str(release.id))
-        failures.append(RenderingFailure(release=release.id, notice=notice, is_certain=failure.is_certain))
-    failed = {failure.release for failure in failures}
+        results = rendering.each(lambda release: _failure(rendering, release, values[release.id]), releases)
+    failures = [(release, failure) for release, failure in zip(releases, results, strict=True) if failure]
+    for release, failure in failures:
+        bus.warn(f"helm cannot render chart {release.chart.name}: {failure.text}", str(release.id))
+    failed = {release.id for release, _ in failures}
     before.add(keys[release.id] for release in releases if release.id not in failed)
-    for item in failures:
-        emit(item.notice)
-    return failures
+    return [release.id for release, failure in failures if failure.is_certain]
 
 
 def _with_secrets(
-    app: App, plan: Plan, values: Mapping[ReleaseId, Mapping[str, Any]]
-) -> tuple[Mapping[ReleaseId, Mapping[str, Any]], list[RenderingFailure]]:
-    """Return decrypted values; if a key is missing, a warning for each release that is not rendered because of it."""
-    from devtools.app.stack_cache import with_decrypted
+    app: App, planned: Planned, bus: Bus
+) -> tuple[Mapping[ReleaseId, Mapping[str, Any]], frozenset[ReleaseId]]:
+    """Return decrypted values; if a key is missing, warn of the releases that are not rendered, and return them."""
+    from devtools.app.stack_cache import with_secrets
 
     try:
-        return with_decrypted(app, plan, values, {}), []
+        return with_secrets(app, planned).inputs.values, frozenset()
     except ConfigError as error:
         why = "; ".join(str(problem.where.file) for problem in error.problems)
-    locked = [step.id for step in plan.steps if step.action in SYNCED and step.release.secret_files]
-    message = f"cannot be rendered here, because encrypted values cannot be decrypted ({why}): invoke secrets"
-    notices = [Notice(level="warning", message=message, release=str(name)) for name in locked]
-    return values, [
-        RenderingFailure(release=name, notice=notice, is_certain=False)
-        for name, notice in zip(locked, notices, strict=True)
-    ]
+    locked = [step.id for step in planned.plan.steps if step.action in SYNCED and step.release.secret_files]
+    for name in locked:
+        message = f"cannot be rendered here, because encrypted values cannot be decrypted ({why}): invoke secrets"
+        bus.warn(message, str(name))
+    return planned.inputs.values, frozenset(locked)
 
 
 def _failure(rendering: Renderer, release: Release, values: Mapping[str, Any]) -> HelmFailure | None:

@@ -11,11 +11,11 @@ from devtools.app.environment import App
 from devtools.events import Bus
 
 if TYPE_CHECKING:
-    from devtools.app.options import Options
+    from devtools.app.options import Request
     from devtools.clusters.provider import Cluster
     from devtools.helm.commands import Helm
     from devtools.kube.client import Kube
-    from devtools.model import ReleaseId, Stack
+    from devtools.model import ReleaseId
     from devtools.run_context.session import Session
 
 # Garbage collection takes a quarter of helm's CPU time, and helm ends soon: collect only above a memory limit.
@@ -27,19 +27,19 @@ def new_session(
     cluster: Cluster,
     bus: Bus,
     kube: Kube,
+    request: Request,
     *,
-    stack: Stack,
     values: Mapping[ReleaseId, Mapping[str, Any]],
-    options: Options,
     variables: Mapping[str, str],
 ) -> Session:
-    """Return the session of a run; `variables`, `RUN_VARIABLE` among them, are set for its processes."""
+    """Return the session of a request's run; `variables`, `RUN_VARIABLE` among them, are set for its processes."""
     from devtools.app.crash_reports import bug
     from devtools.app.locks import origin_of
     from devtools.run_context.durations import durations_file, load_durations
     from devtools.run_context.session import Session
     from devtools.run_context.slots import Slots
 
+    stack, options = request.stack, request.options
     own = cluster.kubeconfig.parent / "helm"
     # Excludes the user's plugins and caches of another cluster on the same port; works without HOME.
     homes = {"KUBECACHEDIR": "kube", "HELM_CACHE_HOME": "cache", "HELM_CONFIG_HOME": "config", "HELM_DATA_HOME": "data"}

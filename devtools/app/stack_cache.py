@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devtools.app.environment import App
 from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault, config_error
-from devtools.model import SYNCED, Environment, Plan, Release, ReleaseId, Stack
+from devtools.model import SYNCED, Environment, Planned, Release, Stack
 
 if TYPE_CHECKING:
     from devtools.charts.resolve import Charts
+    from devtools.clusters.provider import Cluster
     from devtools.sops.decryption import Decryption
 
 
@@ -27,7 +29,22 @@ def cached_stack(app: App) -> Stack:
         return load_stack(settings, environment, charts, sets)
 
     name = f"stack {settings.root} {environment} {_provider(app)}" + (f" {sets!r}" if sets else "")
-    return app.cached(name, _inputs(app), read, kind=Stack, good=lambda stack: is_current(stack, app.charts))
+    return _cached(app, name, app.charts, read)
+
+
+def exported_stack(app: App, environment: str) -> Stack:
+    """Return the stack as an environment sees it, without stand-ins, because a controller deploys real charts."""
+
+    def read() -> Stack:
+        from devtools.config.stack import load_stack
+
+        return load_stack(app.settings, environment, app.real_charts)
+
+    return _cached(app, f"exported stack {app.settings.root} {environment}", app.real_charts, read)
+
+
+def _cached(app: App, name: str, charts: Charts, read: Callable[[], Stack]) -> Stack:
+    return app.cached(name, _inputs(app), read, kind=Stack, good=lambda stack: _is_current(stack, charts))
 
 
 def cached_values(app: App, stack: Stack, releases: Iterable[Release]) -> Mapping[str, Mapping[str, Any]]:
@@ -87,28 +104,22 @@ def _require_unchanged(app: App, release: Release) -> None:
         raise ConfigError(f"{shown} changed while it was read", hint="run the command again")
 
 
-def with_decrypted(
-    app: App,
-    plan: Plan,
-    values: Mapping[ReleaseId, Mapping[str, Any]],
-    smoke_values: Mapping[str, Any],
-) -> Mapping[ReleaseId, Mapping[str, Any]]:
+def with_secrets(app: App, planned: Planned, cluster: Cluster | None = None) -> Planned:
     """Merge the encrypted values into those of every release that a plan syncs; only then are keys needed.
 
-    `smoke_values` are the cluster's overrides for smoke tests. Raises ConfigError like `decrypted_values`.
+    A cluster overrides values of smoke tests. Raises ConfigError like `decrypted_values`.
     """
-    releases = [step.release for step in plan.steps if step.action in SYNCED and step.release.secret_files]
+    releases = [step.release for step in planned.plan.steps if step.action in SYNCED and step.release.secret_files]
     if not releases:
-        return values
+        return planned
     from devtools.config.values import overlaid
 
-    encrypted, found = decrypted_values(app, releases), dict(values)
+    encrypted, values = decrypted_values(app, releases), dict(planned.inputs.values)
     for release in releases:
-        for file in release.secret_files:
-            found[release.id] = overlaid(found[release.id], encrypted[file])
-        if release.smoke:
-            found[release.id] = overlaid(found[release.id], smoke_values)
-    return found
+        own = [encrypted[file] for file in release.secret_files]
+        for above in (*own, cluster.smoke_values) if release.smoke and cluster else own:
+            values[release.id] = overlaid(values[release.id], above)
+    return replace(planned, inputs=replace(planned.inputs, values=values))
 
 
 def require_keys(app: App, releases: Iterable[Release]) -> None:
@@ -126,9 +137,8 @@ def decryption(app: App) -> Decryption:
     """Return the decrypter, which uses sops; sops is built first if it is missing."""
     from devtools.sops.decryption import Decryption
 
-    app.toolchain.ensure(("sops",), progress=app.say)
     token = {"VAULT_TOKEN": app.environ["VAULT_TOKEN"]} if "VAULT_TOKEN" in app.environ else {}
-    return Decryption(program=app.toolchain.path("sops"), runner=app.runner, root=app.settings.root, env=token)
+    return Decryption(program=app.tool("sops"), runner=app.runner, root=app.settings.root, env=token)
 
 
 def _own(release: Release) -> str:
@@ -157,7 +167,7 @@ def _provider(app: App) -> str:
         return ""
 
 
-def is_current(stack: Stack, charts: Charts) -> bool:
+def _is_current(stack: Stack, charts: Charts) -> bool:
     """Return whether the files that the stack depends on besides its inputs are still there.
 
     Stand-ins are in a cache that users may empty; the bases of kustomizations and files whose text is referred to may

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+
+from devtools.errors import ConfigError
 
 
 def plural(count: int, noun: str, many: str = "") -> str:
@@ -15,6 +17,12 @@ def shortened(items: Sequence[str], most: int = 3, separator: str = ", ") -> str
     """Return `a, b, c and 2 more`."""
     more = f" and {len(items) - most} more" if len(items) > most else ""
     return separator.join(items[:most]) + more
+
+
+def require_known(flag: str, typed: str, known: Collection[str]) -> None:
+    """Raise ConfigError if a flag has none of the known values."""
+    if typed not in known:
+        raise ConfigError(f"{flag} is {typed!r}", hint=f"choose one of {', '.join(filter(None, known))}")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -41,10 +41,8 @@ def contracts(app: App, name: str, options: Options) -> ExitCode:
 
     Changes nothing, and takes no run lock.
     """
-    from devtools.report.tables import show_document
-
     cluster, found = check_health(app, name, options)
-    show_document(contracts_json(cluster.context, found), _lines, options.output, app.out, app.environ)
+    app.show(contracts_json(cluster.context, found), _lines, options.output)
     return ExitCode.OK if all(item.state == "ready" for item in found) else ExitCode.FAILED
 
 
@@ -88,7 +86,7 @@ def check_health(app: App, name: str, options: Options) -> tuple[Cluster, list[H
     project = Project(app)
     stack = project.stack()
     cluster = app.find_cluster()
-    kube = project.client(cluster)
+    kube = app.client(cluster)
     request = Request(command="contracts", stack=stack, selection=choose(stack, name, options.selector))
     planned = project.plan(request, cluster, kube)
     judge = Contracts(

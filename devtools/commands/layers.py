@@ -9,14 +9,13 @@ from devtools.app.options import Options
 from devtools.errors import EnvironmentFault, ExitCode
 from devtools.model import Facts, Stack
 from devtools.planning.selection import choose
-from devtools.project import Project
 
 
 def layers(app: App, name: str, options: Options) -> ExitCode:
     """Print a table of layers and releases with their state on the cluster."""
     from devtools.report.tables import show_layers
 
-    whole = Project(app).stack()
+    whole = app.stack()
     stack = _chosen(whole, name, options)
     facts, note = _facts(app, whole)
     show_layers(stack, facts, note=note, output=options.output, out=app.out, environ=app.environ, whole=whole)
@@ -42,6 +41,6 @@ def _facts(app: App, stack: Stack) -> tuple[Facts | None, str]:
     try:
         own = {release.id for release in stack.releases()}
         namespaces = {release.namespace for release in stack.releases()}
-        return observe(Project(app).client(app.provider.find()), own.__contains__, namespaces), ""
+        return observe(app.client(app.provider.find()), own.__contains__, namespaces), ""
     except (EnvironmentFault, ApiError) as error:
         return None, app.redactor.text(error.message)

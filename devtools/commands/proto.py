@@ -82,10 +82,7 @@ def breaking(app: App, against: str = "", output: str = "text") -> ExitCode:
     from devtools.buf.git import Git
 
     module = module_of(find_root(app.cwd))
-    program = app.which("git")
-    if program is None:
-        raise EnvironmentFault("git is not installed: an older version of the API cannot be read", hint="install git")
-    git = Git(program=program, directory=module.root)
+    git = Git(program=app.git(": an older version of the API cannot be read"), directory=module.root)
     ref, commit = _resolve(app, git.commit_of, against)
     there = _must(app, git.listing(commit, f"{DIRECTORY}/buf.yaml", *_WORKSPACE), f"cannot read {ref}").splitlines()
     if f"{DIRECTORY}/buf.yaml" not in there:

@@ -11,7 +11,6 @@ from devtools.app.providers import own_kubeconfig
 from devtools.base.atomic_write import OWN, own_directory, write_whole
 from devtools.base.open_file import read_source
 from devtools.errors import EnvironmentFault, ExitCode
-from devtools.project import Project
 from devtools.tilt.specs import FILE, LIBRARY, TWIN, Surroundings, layer_specs, to_json, to_starlark
 
 OUTPUTS = ("text", "json", "starlark")
@@ -25,7 +24,7 @@ def specs(app: App, options: Options) -> ExitCode:
     Output `json` also prints the document; `starlark` writes the same as .devtools/layer-specs.star, and prints that.
     Raises ConfigError for another output or an invalid stack, EnvironmentFault if a file cannot be written.
     """
-    stack = Project(app).stack()
+    stack = app.stack()
     document = layer_specs(stack, surroundings(app))
     files = {FILE: to_json(document), LIBRARY: library()}
     if options.output == "starlark":

@@ -12,7 +12,6 @@ from devtools.base.machine_json import json_text
 from devtools.config.values import Merged
 from devtools.errors import ExitCode
 from devtools.model import Release, Stack
-from devtools.project import Project
 from devtools.redaction import HIDDEN
 from devtools.redaction.origin import unmarked
 from devtools.report.text import visible
@@ -30,7 +29,7 @@ def show(app: App, typed: str, options: Options, *, explain: bool, secrets: bool
     from devtools.config.values import masked, merge
     from devtools.planning.selection import find_release
 
-    stack = Project(app).stack()
+    stack = app.stack()
     release = find_release(stack, typed)
     if tenant:
         release = _of_tenant(release, stack, tenant)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from devtools.model.declared import Hook, Release, ReleaseId, Stack
 
@@ -138,3 +139,20 @@ class Plan:
     @property
     def _changes(self) -> bool:
         return any(step.action in {*SYNCED, Action.UNINSTALL} for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What Helm receives for each release: merged values, and the digest of all inputs."""
+
+    values: Mapping[ReleaseId, Mapping[str, Any]]
+    digests: Mapping[ReleaseId, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A plan with the facts and inputs it was made from."""
+
+    plan: Plan
+    facts: Facts
+    inputs: Inputs

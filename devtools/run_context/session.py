@@ -82,6 +82,4 @@ class Session:
 
     def warn(self, release: Release, line: str) -> None:
         """Emit a warning about a release."""
-        from devtools.events import Notice
-
-        self.bus.emit(Notice(level="warning", message=line, release=str(release.id)))
+        self.bus.warn(line, str(release.id))

@@ -55,10 +55,10 @@ def layer(
       invoke layer 40 --recreate clickhouse
       invoke layer 40 -l name=clickhouse --set images.tag=1.4.2
     """
-    from devtools.commands import layer as verb
+    from devtools.commands import runs
 
-    replay = functools.partial(verb.replay, name=name, options=options, context=context, kubeconfig=kubeconfig)
-    run(replay, output, PLANS, environment=env, sets=options.sets)
+    verb = functools.partial(runs.layer, name=name, options=options, context=context, kubeconfig=kubeconfig)
+    run(verb, output, PLANS, environment=env, sets=options.sets)
 
 
 @our_task(
@@ -75,9 +75,9 @@ def up(_: Context, env: str = "", output: str = "text", *, options: Options) -> 
       invoke up --stage data-plane --with-needs
       invoke up -l layer=12-crds
     """
-    from devtools.commands import up as verb
+    from devtools.commands import runs
 
-    run(lambda app: verb.up(app, options), output, PLANS, environment=env, sets=options.sets)
+    run(lambda app: runs.up(app, options), output, PLANS, environment=env, sets=options.sets)
 
 
 @layer_task(
@@ -112,10 +112,10 @@ def down(
       invoke down --crds
       invoke down --undeclared
     """
-    from devtools.commands.down import down as verb
+    from devtools.commands import runs
 
     flags = {"undeclared": undeclared, "crds": crds, "with_dependents": with_dependents}
-    run(lambda app: verb(app, options, name, **flags), output, EVENTS, environment=env)
+    run(lambda app: runs.down(app, options, name, **flags), output, EVENTS, environment=env)
 
 
 @layer_task(
@@ -152,9 +152,9 @@ def plan(_: Context, name: str = "", env: str = "", output: str = "text", *, opt
       invoke plan --diff --set images.tag=1.4.2
       invoke plan --diff --output markdown --fail-on-change
     """
-    from devtools.commands import plan as verb
+    from devtools.commands import runs
 
-    run(lambda app: verb.plan(app, name, options), output, PLANS, environment=env, sets=options.sets)
+    run(lambda app: runs.plan(app, name, options), output, PLANS, environment=env, sets=options.sets)
 
 
 @layer_task(

@@ -12,8 +12,7 @@ from devtools.app.environment import App
 from devtools.app.options import Options
 from devtools.charts.resolve import Charts
 from devtools.commands.charts import dependencies
-from devtools.commands.layer import replay
-from devtools.commands.plan import plan
+from devtools.commands.runs import layer, plan
 from devtools.errors import ExitCode
 from devtools.process.runner import Cancel, Command, SubprocessRunner
 from tests.kits.chart_servers import Packer
@@ -170,8 +169,8 @@ def test_missing_dependencies_are_found_as_helm_finds_them(
 
 
 def test_packed_dependencies_are_known_by_file_name_or_content(tmp_path: Path, tool: Callable[[str], Path]) -> None:
-    layer = {"layers/10-a.yaml": LAYER, "charts/platform/web/Chart.yaml": OWN + DECLARES}
-    root = repository(tmp_path / "repo", layer)
+    files = {"layers/10-a.yaml": LAYER, "charts/platform/web/Chart.yaml": OWN + DECLARES}
+    root = repository(tmp_path / "repo", files)
     packer = Packer(helm=tool("helm"), home=tmp_path / "home")
     packer.home.mkdir()
     redis = packer.pack(packer.chart("redis"), root / "charts/platform/web/charts")
@@ -214,7 +213,7 @@ def test_a_plan_refuses_missing_dependencies_first(tmp_path: Path) -> None:
     def typed(verb: Callable[[App], ExitCode]) -> Done:
         return call(verb, "text", environ=environ, cwd=root)
 
-    for done in (typed(lambda app: plan(app, "", Options())), typed(lambda app: replay(app, "10-a", Options()))):
+    for done in (typed(lambda app: plan(app, "", Options())), typed(lambda app: layer(app, "10-a", Options()))):
         assert done.code is ExitCode.CONFIG
         assert [line.strip() for line in done.err.splitlines()[1:]] == [LACKS_REDIS, LACKS_DB], "c is not installed"
     assert not (tmp_path / "state").exists()

@@ -15,7 +15,7 @@ from devtools.app.environment import App
 from devtools.app.options import Options
 from devtools.clusters.provider import Cluster, ClusterStatus, Progress
 from devtools.commands import cluster as verbs
-from devtools.commands import down
+from devtools.commands import runs
 from devtools.commands.contracts import contracts
 from devtools.commands.review.drift import drift
 from devtools.errors import ConfigError, EnvironmentFault, ExitCode
@@ -86,7 +86,7 @@ def test_without_a_cluster_there_is_nothing_to_take_away(tmp_path: Path) -> None
     root = repository(tmp_path / "own", {"layers/10-a.yaml": "stage: base\nreleases: []\n"})
     state = {"DEVTOOLS_STATE": str(tmp_path / "state"), "DEVTOOLS_CACHE": str(tmp_path / "cache")}
     environ = {**state, "DEVTOOLS_CLUSTER": "gone", "DEVTOOLS_PROVIDER": "kwok"}
-    done = call(lambda app: down.down(app, Options()), "text", environ=environ, cwd=root)
+    done = call(lambda app: runs.down(app, Options()), "text", environ=environ, cwd=root)
     shown = "error: there is no cluster gone: there is nothing to uninstall\n"
     assert (done.code, done.err) == (ExitCode.ENVIRONMENT, shown), "a hint to make one would help nobody"
     for look in (lambda app: drift(app, "", Options(), fix=False), lambda app: contracts(app, "", Options())):

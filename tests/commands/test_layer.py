@@ -8,8 +8,7 @@ from pathlib import Path
 
 from devtools.app.exit_codes import run
 from devtools.app.options import Options
-from devtools.commands.layer import replay
-from devtools.commands.plan import plan
+from devtools.commands.runs import layer, plan
 from devtools.planning.selection import Selector
 from devtools.project import Project
 from tests.kits.stack import repository
@@ -27,7 +26,7 @@ def test_a_layer_takes_selectors(tmp_path: Path) -> None:
 
     def planned(typed: Selector) -> tuple[str, list[str]]:
         found = []
-        for verb in (replay, plan):
+        for verb in (layer, plan):
             out = io.StringIO()
             app = Project.find(root, environ=environ, out=out, err=io.StringIO()).app
             options = Options(dry_run=True, output="json", selector=typed)

@@ -140,7 +140,7 @@ def test_one_key_plans_exactly_its_users(
 
 
 def test_the_plan_shows_it_and_repeats_it(tmp_path: Path) -> None:
-    from devtools.commands.plan import plan
+    from devtools.commands.runs import plan
 
     root, out, err = repository(tmp_path / "repo", FILES), io.StringIO(), io.StringIO()
     environ = {

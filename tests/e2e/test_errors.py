@@ -15,17 +15,17 @@ import pytest
 
 from devtools.app.exit_codes import Verb
 from devtools.app.options import Options
-from devtools.commands import down, layer, plan, up
+from devtools.commands import runs
 from tests.kits.repository import Repo
 from tests.kits.verbs import call
 
 Break = Callable[[Repo], None]
 DRY = Options(dry_run=True, output="json")
 READERS: tuple[Verb, ...] = (
-    lambda app: plan.plan(app, "", DRY),
-    lambda app: up.up(app, DRY),
-    lambda app: layer.replay(app, "10", DRY),
-    lambda app: down.down(app, DRY),
+    lambda app: runs.plan(app, "", DRY),
+    lambda app: runs.up(app, DRY),
+    lambda app: runs.layer(app, "10", DRY),
+    lambda app: runs.down(app, DRY),
 )
 
 

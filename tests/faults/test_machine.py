@@ -29,8 +29,7 @@ from devtools.app.environment import App
 from devtools.app.exit_codes import run
 from devtools.app.options import Options
 from devtools.clusters.provider import Cluster
-from devtools.commands import down, layer, layers, up
-from devtools.commands import plan as planning
+from devtools.commands import layers, runs
 from devtools.commands.review import drift
 from devtools.errors import ExitCode
 from devtools.events import StepFinished, StepWaiting
@@ -195,16 +194,16 @@ def test_a_clock_that_is_wrong_or_jumps_changes_nothing(repo: Repo, skew: float 
     for outcome in ("installed", "unchanged"):
         out, err = io.StringIO(), io.StringIO()
         app = App(environ=repo.environ, cwd=repo.path, out=out, err=err, clock=clock)
-        assert run(app, lambda app: layer.replay(app, "10", Options(output="json"))) is ExitCode.OK, err.getvalue()
+        assert run(app, lambda app: runs.layer(app, "10", Options(output="json"))) is ExitCode.OK, err.getvalue()
         document = json.loads(out.getvalue())
         assert [item["outcome"] for item in document["releases"]] == [outcome]
         assert 0 <= document["seconds"] < 60
         assert all(0 <= item["seconds"] < 60 for item in document["releases"])
-        runs = [path.resolve() for path in (repo.path / ".devtools/runs").iterdir()]
-        assert Path(document["directory"]).resolve() in runs, "the newest run is never pruned"
+        directories = [path.resolve() for path in (repo.path / ".devtools/runs").iterdir()]
+        assert Path(document["directory"]).resolve() in directories, "the newest run is never pruned"
     out = io.StringIO()
     app = App(environ=repo.environ, cwd=repo.path, out=out, err=io.StringIO(), clock=clock)
-    run(app, lambda app: planning.plan(app, "10", Options(output="json")))
+    run(app, lambda app: runs.plan(app, "10", Options(output="json")))
     assert json.loads(out.getvalue())["seconds"] >= 0
 
 
@@ -237,10 +236,10 @@ def listener() -> Iterator[tuple[int, list[object]]]:
 
 
 VERBS: dict[str, Callable[[App], ExitCode]] = {
-    "up": lambda app: up.up(app, Options(yes=True)),
-    "layer": lambda app: layer.replay(app, "10", Options(yes=True)),
-    "down": lambda app: down.down(app, Options(yes=True)),
-    "plan": lambda app: planning.plan(app, "", Options(yes=True)),
+    "up": lambda app: runs.up(app, Options(yes=True)),
+    "layer": lambda app: runs.layer(app, "10", Options(yes=True)),
+    "down": lambda app: runs.down(app, Options(yes=True)),
+    "plan": lambda app: runs.plan(app, "", Options(yes=True)),
     "layers": lambda app: layers.layers(app, "", Options(yes=True)),
     "drift": lambda app: drift.drift(app, "", Options(yes=True), fix=True),
 }

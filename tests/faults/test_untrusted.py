@@ -17,7 +17,7 @@ import yaml
 from devtools.app.environment import App
 from devtools.app.options import Options
 from devtools.buf.token import find_token
-from devtools.commands import charts, down, layer, layers, plan, specs, up, values
+from devtools.commands import charts, layers, runs, specs, values
 from devtools.errors import ConfigError, EnvironmentFault, ExitCode
 from devtools.report.files import run_directory
 from tests.kits.repository import Repo
@@ -26,12 +26,12 @@ from tests.kits.verbs import Done, call
 DRY = Options(dry_run=True)
 READERS: dict[str, Callable[[App], ExitCode]] = {
     "layers": lambda app: layers.layers(app, "", Options()),
-    "plan": lambda app: plan.plan(app, "", Options(output="json")),
+    "plan": lambda app: runs.plan(app, "", Options(output="json")),
     "values": lambda app: values.show(app, "conf", Options(), explain=True),
     "specs": lambda app: specs.specs(app, Options()),
-    "layer": lambda app: layer.replay(app, "10", DRY),
-    "up": lambda app: up.up(app, DRY),
-    "down": lambda app: down.down(app, DRY),
+    "layer": lambda app: runs.layer(app, "10", DRY),
+    "up": lambda app: runs.up(app, DRY),
+    "down": lambda app: runs.down(app, DRY),
     "charts.list": lambda app: charts.show(app, "text"),
     "charts.verify": lambda app: charts.verify(app, "text"),
 }

@@ -8,17 +8,17 @@ import pytest
 
 from devtools.app.exit_codes import Verb
 from devtools.app.options import Options
-from devtools.commands import down, layer, up
+from devtools.commands import runs
 from devtools.commands.review import drift
 from devtools.errors import ExitCode
 from tests.kits.shop import make_shop
 from tests.kits.verbs import Done, call
 
 COMMANDS: dict[str, Verb] = {
-    "up": lambda app: up.up(app, Options()),
-    "layer": lambda app: layer.replay(app, "40", Options()),
-    "layer --only-test": lambda app: layer.replay(app, "40", Options(sync=False)),
-    "down": lambda app: down.down(app, Options()),
+    "up": lambda app: runs.up(app, Options()),
+    "layer": lambda app: runs.layer(app, "40", Options()),
+    "layer --only-test": lambda app: runs.layer(app, "40", Options(sync=False)),
+    "down": lambda app: runs.down(app, Options()),
     "drift --fix": lambda app: drift.drift(app, "", Options(), fix=True),
 }
 
@@ -53,8 +53,8 @@ def test_a_write_is_refused_and_says_who_owns_the_environment(shop: Path, comman
 
 
 @pytest.mark.parametrize("verb", [
-    pytest.param(lambda app: up.up(app, Options(dry_run=True)), id="up --dry-run"),
-    pytest.param(lambda app: up.up(app, Options(dry_run=True, diff=True)), id="up --dry-run --diff"),
+    pytest.param(lambda app: runs.up(app, Options(dry_run=True)), id="up --dry-run"),
+    pytest.param(lambda app: runs.up(app, Options(dry_run=True, diff=True)), id="up --dry-run --diff"),
 ])  # fmt: skip
 def test_looking_is_not_refused(shop: Path, verb: Verb) -> None:
     done = run(shop, verb)
@@ -67,7 +67,7 @@ def test_looking_is_not_refused(shop: Path, verb: Verb) -> None:
     ids=["no controller", "--force-local"],
 )
 def test_other_environments_and_the_flag_go_on(shop: Path, environment: str, options: Options) -> None:
-    done = run(shop, lambda app: layer.replay(app, "40", options), environment)
+    done = run(shop, lambda app: runs.layer(app, "40", options), environment)
     assert done.code is ExitCode.ENVIRONMENT, done.err  # there is no cluster
     assert "there is no cluster handed-over" in done.err
 

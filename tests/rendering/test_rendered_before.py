@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from devtools.app.environment import App
-from devtools.app.notices import rendering_failures
-from devtools.events import Notice
-from devtools.model import ChartRef
+from devtools.app.notices import broken_releases
+from devtools.events import Bus, Notice
+from devtools.model import ChartRef, Facts, Inputs, Planned
 from devtools.rendering.rendered_before import RenderedBefore
+from devtools.testing import RecordingSink
 from tests.kits import run
 
 GOOD = 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Release.Name }}}\ndata: {a: "{{ .Values.a }}"}\n'
@@ -32,12 +33,12 @@ class Counting:
         """How many releases were rendered, and the messages; the digest of every release's inputs is the same."""
         releases = [run.release(chart, f"r{number}") for number, chart in enumerate(charts)]
         self.recorder.commands.clear()
-        notices: list[Notice] = []
         values = {release.id: {"a": "b"} for release in releases}
-        rendering_failures(
-            self.app, run.plan(*map(run.step, releases)), values, dict.fromkeys(values, digest), notices.append
-        )
-        return len(self.recorder.commands), [notice.message for notice in notices]
+        inputs = Inputs(values=values, digests=dict.fromkeys(values, digest))
+        planned = Planned(plan=run.plan(*map(run.step, releases)), facts=Facts(), inputs=inputs)
+        sink = RecordingSink()
+        broken_releases(self.app, planned, Bus((sink,), self.app.clock))
+        return len(self.recorder.commands), [event.message for event in sink.events if isinstance(event, Notice)]
 
 
 @pytest.fixture

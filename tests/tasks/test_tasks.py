@@ -83,7 +83,7 @@ UNUSED = frozenset(
 )
 UNCHANGED = (
     *(
-        "commands.layer",
+        "commands.runs",
         "app.stack_cache",
         "app.orphans",
         "app.providers",

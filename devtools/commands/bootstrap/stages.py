@@ -230,14 +230,13 @@ def _ensure_specs(context: BootstrapContext) -> StageStatus:
 
 def _specs_status(context: BootstrapContext) -> StageStatus:
     from devtools.commands.specs import surroundings
-    from devtools.project import Project
     from devtools.tilt.specs import FILE, layer_specs, to_json
 
     app = context.app
     path = app.settings.root / FILE
     if not path.is_file():
         return _is("specs", "missing", hint="invoke specs")
-    if read_source(path).decode() != to_json(layer_specs(Project(app).stack(), surroundings(app))):
+    if read_source(path).decode() != to_json(layer_specs(app.stack(), surroundings(app))):
         return _is("specs", "stale", str(FILE), "invoke specs")
     return _is("specs", "ready", str(FILE))
 

@@ -60,12 +60,11 @@ def difference_json(plan: Any, found: Any, before: str, after: str, seconds: flo
 def show_difference(app: App, document: dict[str, Any], output: str) -> None:
     """Write a difference as text, JSON or Markdown."""
     from devtools.report.changes.markdown import changes_markdown
-    from devtools.report.tables import show_document
 
     if output == "markdown":
         app.out.write(changes_markdown(document))
     else:
-        show_document(document, difference_lines, output, app.out, app.environ)
+        app.show(document, difference_lines, output)
 
 
 def difference_lines(document: Mapping[str, Any], width: int) -> list[Line]:

@@ -17,7 +17,6 @@ from devtools.gitops.argocd.spec import application_spec
 from devtools.gitops.component import Component
 from devtools.model import Release, Stack
 from devtools.planning.selection import find_release
-from devtools.report.tables import show_document
 from devtools.report.text import Line, Span
 
 VERSION = 1  # of the JSON document
@@ -31,7 +30,7 @@ def explain(app: App, typed: str, environment: str, output: str) -> ExitCode:
     component, stack = _find(argocd, typed, environment)
     release = find_release(stack, str(component.release))
     document = explain_json(app, component, release, stack, argocd, flux)
-    show_document(document, _lines, output, app.out, app.environ)
+    app.show(document, _lines, output)
     return ExitCode.OK
 
 

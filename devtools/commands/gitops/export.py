@@ -8,11 +8,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, cast
 
 from devtools.app.environment import App
+from devtools.app.stack_cache import exported_stack
 from devtools.base.atomic_write import OWN
 from devtools.base.open_file import relative
+from devtools.base.words import require_known
 from devtools.config.settings_file.gitops import GitopsSettings
 from devtools.config.tenants import check_tenants, load_tenants
-from devtools.errors import ConfigError, ExitCode, config_error
+from devtools.errors import ConfigError, ExitCode, raise_problems
 from devtools.gitops.argocd import export_argocd
 from devtools.gitops.argocd.tenants import with_tenants
 from devtools.gitops.component import ChartInfo, Component, Export, ExportOptions, Place
@@ -28,10 +30,13 @@ from devtools.planning.selection import Selector
 from devtools.report.text import Line, Span
 
 VERSION = 1  # of the JSON document
-ENGINES = ("argocd", "flux", "kustomize")
+ENGINES: Mapping[str, Callable[[str, Mapping[str, Sequence[Component]], GitopsSettings, ExportOptions], Export]] = {
+    "argocd": export_argocd,
+    "flux": export_flux,
+    "kustomize": export_kustomize,
+}
 LAYOUTS = ("components", "addons", "infra")
-ORDERS = ("rolling", "waves", "none")
-Engine = Callable[[str, Mapping[str, Sequence[Component]], GitopsSettings, ExportOptions], Export]
+ORDERS = ("", "rolling", "waves", "none")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +60,6 @@ class Arguments:
 
 def export(app: App, typed: Arguments) -> ExitCode:
     """Write the export, or with `check` and `dry_run` show what would change."""
-    from devtools.report.tables import show_document
-
     made = make_export(app, typed)
     changes = changes_for(made, typed)
     if not made.out.is_relative_to(app.settings.root):
@@ -64,7 +67,7 @@ def export(app: App, typed: Arguments) -> ExitCode:
         app.say(f"warning: {made.shown} is outside the stack: its files say that they are in {there} of the repository")
     if not (typed.check or typed.dry_run):
         write_changes(changes)
-    show_document(export_json(typed, made, changes), _lines, typed.output, app.out, app.environ)
+    app.show(export_json(typed, made, changes), _lines, typed.output)
     return ExitCode.FAILED if typed.check and not changes.is_empty else ExitCode.OK
 
 
@@ -95,7 +98,9 @@ class Made:
 def make_export(app: App, typed: Arguments) -> Made:
     """Return the requested export; raises ConfigError with every problem of the stack."""
     settings = gitops_settings(app, typed.charts)
-    _check_words(typed)
+    require_known("--engine", typed.engine, ENGINES)
+    require_known("--layout", typed.layout, LAYOUTS)
+    require_known("--order", typed.order, ORDERS)
     chosen = _environments(settings, typed.environments)
     # Projects and bases depend on every environment, so a selection only limits which files are written. A tree of
     # layout infra depends only on the selected environments.
@@ -104,8 +109,7 @@ def make_export(app: App, typed: Arguments) -> Made:
     if typed.layout == "addons":
         place = replace(place, charts=PurePosixPath("addons/charts"))
     stacks = {name: exported_stack(app, name) for name in names}
-    if problems := [item for stack in stacks.values() for item in secret_problems(stack, settings.secret_store)]:
-        raise config_error(problems)
+    raise_problems(item for stack in stacks.values() for item in secret_problems(stack, settings.secret_store))
     charts = chart_infos_of(app, stacks.values(), settings, place)
     components = {
         name: components_of(stack, settings, charts, place, namespaces=declared_namespaces(stack, charts))
@@ -114,14 +118,12 @@ def make_export(app: App, typed: Arguments) -> Made:
     tenants = load_tenants(app.settings.root)
     for stack in stacks.values():
         check_tenants(tenants, stack)
-    if typed.engine != "argocd":
-        found = [
-            item for stack in stacks.values() for item in tenant_references(tenants, stack.environment, stack.root)
-        ]
-        if found:
-            raise config_error(list(dict.fromkeys(found)))
     if typed.engine == "argocd":
         components = with_tenants(components, tenants, app.settings.name, place)
+    else:
+        raise_problems(
+            item for stack in stacks.values() for item in tenant_references(tenants, stack.environment, stack.root)
+        )
     environments = {name: stack.environment for name, stack in stacks.items()}
     components = with_originals(components, place, app.settings.root, environments)
     _refuse_secrets(typed, stacks.values(), components, place, app.settings.root)
@@ -133,7 +135,7 @@ def make_export(app: App, typed: Arguments) -> Made:
         charts=charts,
         tenants=tenants,
     )
-    export = engine_of(typed.engine)(app.settings.name, components, settings, options)
+    export = ENGINES[typed.engine](app.settings.name, components, settings, options)
     notes = [note for stack in stacks.values() for note in disabled_notes(stack)]
     if typed.layout == "infra" or typed.engine == "kustomize":
         notes += [note for items in components.values() for note in secret_notes(items)]
@@ -162,17 +164,7 @@ def _refuse_secrets(
     problems = [*inline_secrets(releases), *packaged_secrets(releases, root)]
     if typed.layout != "components" or typed.engine == "kustomize":
         problems += copied_secrets((item for items in components.values() for item in items), place, root)
-    if problems:
-        raise config_error(list(dict.fromkeys(problems)))
-
-
-def engine_of(name: str) -> Engine:
-    """Return an engine by its name."""
-    if name == "argocd":
-        return export_argocd
-    if name == "flux":
-        return export_flux
-    return export_kustomize
+    raise_problems(problems)
 
 
 def gitops_settings(app: App, charts: str = "") -> GitopsSettings:
@@ -203,24 +195,6 @@ def place_of(app: App, typed: str) -> tuple[Path, Place]:
         message = f"--out {typed}: nothing is exported among the stack's own files, nor into a directory around them"
         raise ConfigError(message, hint="choose a separate directory, such as gitops")
     return out, Place(root=root, out=root / inside)
-
-
-def exported_stack(app: App, environment: str) -> Stack:
-    """Return the stack as an environment sees it, without stand-ins, because a controller deploys real charts."""
-    from devtools.app.stack_cache import is_current
-    from devtools.config.stack import load_stack
-
-    settings = app.settings
-    charts = app.real_charts
-    inputs = (settings.root / "devtools.yaml", settings.layers, settings.environments, settings.charts)
-    name = f"exported stack {settings.root} {environment}"
-    return app.cached(
-        name,
-        inputs,
-        lambda: load_stack(settings, environment, charts),
-        kind=Stack,
-        good=lambda stack: is_current(stack, charts),
-    )
 
 
 def chart_infos_of(
@@ -258,54 +232,45 @@ def declared_namespaces(stack: Stack, charts: Mapping[str, ChartInfo]) -> Collec
 
 
 def _environments(settings: GitopsSettings, typed: Sequence[str]) -> tuple[str, ...]:
-    from devtools.config.validate import suggestion
-
-    for name in typed:
-        if name not in settings.environments:
-            hint = suggestion(name, settings.environments, "exported environments")
-            raise ConfigError(f"environment '{name}' is not exported", hint=hint)
+    require_exported(settings, *typed)
     if not settings.environments:
         raise ConfigError("no environment is exported", hint="make one: environments/dev/environment.yaml")
     return tuple(dict.fromkeys(typed)) or tuple(settings.environments)
 
 
-def _check_words(typed: Arguments) -> None:
-    for flag, value, known in (
-        ("--engine", typed.engine, ENGINES),
-        ("--layout", typed.layout, LAYOUTS),
-        ("--order", typed.order, ("", *ORDERS)),
-    ):
-        if value not in known:
-            raise ConfigError(f"{flag} is {value!r}", hint=f"choose one of {', '.join(filter(None, known))}")
+def require_exported(settings: GitopsSettings, *names: str) -> None:
+    """Raise ConfigError if an environment is not exported."""
+    from devtools.config.validate import suggestion
+
+    for name in names:
+        if name not in settings.environments:
+            hint = suggestion(name, settings.environments, "exported environments")
+            raise ConfigError(f"environment '{name}' is not exported", hint=hint)
 
 
 def _included(made: Made, typed: Arguments) -> Callable[[PurePosixPath], bool] | None:
     """Return a predicate for the files of the chosen releases and environments; None if all are chosen."""
     from devtools.planning.selection import choose_releases, narrowed
 
-    if not (typed.environments or typed.layers or typed.selector != Selector()):
+    has_names = bool(typed.layers) or typed.selector != Selector()
+    if not (typed.environments or has_names):
         return None
     names: set[tuple[str, str]] = set()
     environments = set(typed.environments) or set(made.stacks)
     for environment in environments:
         stack = made.stacks[environment]
         selectors = [narrowed(stack, layer, typed.selector) for layer in typed.layers or ("",)]
-        chosen = {release for selector in selectors for release in _chosen(stack, choose_releases(stack, selector))}
+        chosen = {item.id for selector in selectors for item in choose_releases(stack, selector).enabled(stack)}
         names |= {(environment, item.name) for item in made.components[environment] if item.release in chosen}
-    whole = not (typed.layers or typed.selector != Selector())
     bare = typed.layout == "infra" and len(made.components) == 1  # its paths may lack the environment
 
     def includes(path: PurePosixPath) -> bool:
         words = {*path.parts[:-1], path.stem}
-        if whole:
+        if not has_names:
             return bool(words & environments) or not words & set(made.components)
         return any((bare or environment in words) and name in words for environment, name in names)
 
     return includes
-
-
-def _chosen(stack: Stack, selection: Any) -> set[Any]:
-    return {release.id for release in selection.enabled(stack)}
 
 
 def export_json(typed: Arguments, made: Made, changes: Changes) -> dict[str, Any]:

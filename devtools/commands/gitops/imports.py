@@ -32,7 +32,6 @@ def import_tree(app: App, typed: Arguments, output: str) -> ExitCode:
     """Write layers, overlays, charts and the lock into a new directory; exit code 1 if anything was rejected."""
     from devtools.gitops.imports import imported
     from devtools.gitops.verify import read_world
-    from devtools.report.tables import show_document
 
     directory, out = app.cwd / typed.directory, (app.cwd / typed.out).resolve()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -49,7 +48,7 @@ def import_tree(app: App, typed: Arguments, output: str) -> ExitCode:
     if not typed.dry_run:
         _write(out, made)
     document = import_json(app, typed, made)
-    show_document(document, _lines, output, app.out, app.environ)
+    app.show(document, _lines, output)
     return ExitCode.FAILED if any(note.refused for note in made.notes) else ExitCode.OK
 
 

@@ -1,4 +1,7 @@
-"""`invoke gitops.preview`: shows the Applications that Argo CD generates from exported files, offline."""
+"""`invoke gitops.preview`: shows the Applications that Argo CD generates from exported files, offline.
+
+With `--manifests` each is rendered with helm, with the values in Argo CD's order.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from devtools.app.environment import App
 from devtools.commands.gitops.verify import repository_url, settings_of
-from devtools.errors import ConfigError, EnvironmentFault, ExitCode
+from devtools.errors import ConfigError, EnvironmentFault, ExitCode, raise_problems
 
 if TYPE_CHECKING:
     from devtools.gitops.preview.applications import ApplicationGroup
@@ -41,8 +44,7 @@ class Arguments:
 def preview(app: App, typed: Arguments) -> ExitCode:
     """Show the Applications; FAILED if Argo CD would not generate or sync all of them."""
     from devtools.gitops.preview.compare import changes
-    from devtools.report.gitops_preview import preview_json
-    from devtools.report.tables import show_document
+    from devtools.report.gitops_preview import manifests_text, preview_json, preview_lines
 
     directory, root = place_of(app, typed.directory)
     found = generated(app, directory, root, typed)
@@ -56,12 +58,8 @@ def preview(app: App, typed: Arguments) -> ExitCode:
     document = preview_json(found.groups, sources, differences, typed.against, typed.broken)
     _hide_secrets(app, document)
     if typed.manifests:
-        from devtools.commands.gitops.manifests import add_manifests
-
-        add_manifests(app, document, found, sources)
-    from devtools.report.gitops_preview import manifests_text, preview_lines
-
-    show_document(document, preview_lines, typed.output, app.out, app.environ)
+        _add_manifests(app, document, found, sources)
+    app.show(document, preview_lines, typed.output)
     if typed.manifests and typed.output == "text":
         app.out.write("\n" + manifests_text(document))
     return ExitCode.FAILED if _is_broken(document) else ExitCode.OK
@@ -122,17 +120,15 @@ def checkout_of(app: App, directory: Path) -> Path:
 
 def generated(app: App, directory: Path, root: Path, typed: Arguments) -> Generated:
     """Read a directory and generate its Applications; ConfigError for an unknown set or unreadable files."""
-    from devtools.errors import config_error
     from devtools.gitops.preview.generate import Inputs, groups
     from devtools.gitops.tree.read import read_tree
 
     tree = read_tree(directory, root)
-    if tree.problems:
-        raise config_error(list(tree.problems))
+    raise_problems(tree.problems)
     inputs = Inputs(
         urls=urls_of(app, directory), clusters=_clusters(app, typed.clusters), new_globbing=typed.new_globbing
     )
-    found = groups(tree, lambda: _program(app), app.runner, inputs)
+    found = groups(tree, lambda: app.tool(PROGRAM), app.runner, inputs)
     if unknown := [name for name in typed.sets if name not in {group.name for group in found}]:
         from devtools.base.words import did_you_mean
 
@@ -142,12 +138,6 @@ def generated(app: App, directory: Path, root: Path, typed: Arguments) -> Genera
     if typed.broken and not any(group.step_of(typed.broken) for group in chosen):
         raise ConfigError(f"no step has an Application {typed.broken}", hint="invoke gitops.preview lists them")
     return Generated(tree=tree, groups=chosen)
-
-
-def _program(app: App) -> Path:
-    """Return argocd-preview, which is built on first use."""
-    app.toolchain.ensure([PROGRAM], app.say)
-    return app.toolchain.path(PROGRAM)
 
 
 def _clusters(app: App, typed: str) -> tuple[Mapping[str, Any], ...]:
@@ -196,10 +186,7 @@ def checked_out(app: App, root: Path, ref: str) -> Iterator[Path]:
     from devtools.base.archives import unpack
     from devtools.buf.git import Git
 
-    program = app.which("git")
-    if program is None:
-        raise EnvironmentFault(f"git is not installed: {ref} cannot be read", hint="install git")
-    git = Git(program=program, directory=root)
+    git = Git(program=app.git(f": {ref} cannot be read"), directory=root)
     commit = app.runner.run(git.commit_of(ref)).stdout.strip()
     if not commit:
         raise ConfigError(f"{ref} is not a commit of {root}", hint="name a branch, a tag or a commit: --from main")
@@ -211,3 +198,37 @@ def checked_out(app: App, root: Path, ref: str) -> Iterator[Path]:
             raise EnvironmentFault(f"cannot read {ref}: {result.stderr.strip()}")
         unpack(archive, into)
         yield into
+
+
+def _add_manifests(app: App, document: dict[str, Any], found: Generated, sources: Sources) -> None:
+    """Add `manifests` (objects, secrets hidden) or `problem` to each Application of the document."""
+    from devtools.base.machine_yaml import read_documents
+    from devtools.gitops.preview.manifests import render
+
+    helm, root = app.tool("helm"), found.tree.root
+    applications = {(group.name, item.name): item for group in found.groups for item in group.applications}
+    rows = {(group["name"], row["name"]): row for group in document["groups"] for row in group["applications"]}
+    with tempfile.TemporaryDirectory(prefix="devtools-gitops-") as scratch:
+        for name, row in rows.items():
+            parts = [
+                render(applications[name], one, _chart(app, root, one.source), root, helm, app.runner, Path(scratch))
+                for one in sources[name]
+            ]
+            objects = [item for part in parts for item in read_documents(part.text) if item]
+            app.redactor.learn(*objects)
+            row["manifests"] = [app.redactor.hide(item) for item in objects]
+            if problems := [part.problem for part in parts if part.problem]:
+                row["problem"] = app.redactor.text("; ".join(problems))
+
+
+def _chart(app: App, root: Path, source: Mapping[str, Any]) -> Path | None:
+    """Return a source's chart on this disk: a directory of the repository, or the archive that the lock pins."""
+    if path := source.get("path"):
+        chart = (root / str(path)).resolve()
+        return chart if chart.is_relative_to(root) and (chart / "Chart.yaml").is_file() else None
+    name, version = str(source.get("chart")), str(source.get("targetRevision"))
+    for entry in app.charts.lock.entries.values():
+        if entry.name == name.rsplit("/", 1)[-1] and entry.version == version:
+            archive = app.charts.archive(entry)
+            return archive if archive.is_file() else None
+    return None

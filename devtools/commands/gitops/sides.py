@@ -99,7 +99,6 @@ def difference_of(
     """See `compare_sides` and `compare_renderings`; `memory` stores renderings for other comparisons."""
     from devtools.base.words import plural
     from devtools.drift.rendered import compare_renderings
-    from devtools.rendering.renderer import renderer
     from devtools.rendering.steps import StepRendering
 
     plan = _difference(before, after, only)
@@ -107,10 +106,9 @@ def difference_of(
     if not steps:
         return Difference(plan=plan)
     app.say(f"rendering {plural(len(steps), 'release')}")
-    app.toolchain.ensure(("helm",), progress=app.say)
     names = {step.id for step in steps}
     memory = {} if memory is None else memory
-    with renderer(app.toolchain.path("helm"), app.runner) as rendering:
+    with app.rendering() as rendering:
         old, new = (_rendered(rendering, side, names, memory) for side in (before, after))
     nothing = StepRendering()
     changes = [

@@ -1,23 +1,33 @@
-"""`invoke gitops.verify`: finds errors in a GitOps tree that controllers do not report."""
+"""`invoke gitops.verify`: finds errors in a GitOps tree that controllers do not report.
+
+The embedded cluster's API server checks schemas if it runs, else kubeconform does.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devtools.app.environment import App
-from devtools.errors import ConfigError, ExitCode
+from devtools.base.words import plural, require_known
+from devtools.errors import ConfigError, DevtoolsError, ExitCode
 
 if TYPE_CHECKING:
+    from devtools.clusters.provider import Cluster
     from devtools.config.settings import Settings
+    from devtools.gitops.schemas import Checked
+    from devtools.gitops.schemas.crds import Crds
+    from devtools.gitops.tree.read import Tree
     from devtools.gitops.verify import Finding, World
     from devtools.report.text import Line
 
 VERSION = 1  # of the JSON document
 _PLACES = 3  # places of one finding in the text output
 UNREADABLE = "unreadable-file"
+CHECKERS = ("auto", "server", "kubeconform", "none")
+Check = Callable[[Sequence[Mapping[str, Any]]], "Checked"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +44,6 @@ class Arguments:
 def verify(app: App, typed: Arguments, output: str) -> ExitCode:
     """Show every finding; the exit code is 1 if there are any, 2 if a file cannot be read."""
     from devtools.gitops.verify import notes_of, read_world
-    from devtools.report.tables import show_document
 
     settings = settings_of(app)
     directory = app.cwd / typed.directory if typed.directory else _default(settings, app.cwd)
@@ -42,7 +51,7 @@ def verify(app: App, typed: Arguments, output: str) -> ExitCode:
     world = read_world(directory, root, typed.repository or repository_url(settings, directory))
     found, schemas = _with_schemas(app, world, typed, settings)
     document = verify_json(app, world, found, tuple(notes_of(world)), schemas)
-    show_document(document, _lines, output, app.out, app.environ)
+    app.show(document, _lines, output)
     if any(item.rule == UNREADABLE for item in found):
         return ExitCode.CONFIG
     return ExitCode.FAILED if found else ExitCode.OK
@@ -52,16 +61,83 @@ def _with_schemas(
     app: App, world: World, typed: Arguments, settings: Settings | None
 ) -> tuple[tuple[Finding, ...], dict[str, Any]]:
     """Return every finding, including schema findings, and the program that checked schemas."""
-    from devtools.commands.gitops import schemas
     from devtools.gitops.verify import findings_of
     from devtools.gitops.verify.schema import schema_findings
 
     found = findings_of(world)
-    check, why = schemas.checker(app, typed.schemas, typed.crds, world.tree, settings)
+    check, why = _checker(app, typed.schemas, typed.crds, world.tree, settings)
     if check is None:
         return found, {"by": "", "why": why, "skipped": {}}
     more, checked = schema_findings(world, check)
     return tuple(sorted({*found, *more})), {"by": checked.by, "why": why, "skipped": dict(checked.skipped)}
+
+
+def _checker(
+    app: App, typed: str, directories: Iterable[str], tree: Tree, settings: Settings | None
+) -> tuple[Check | None, str]:
+    """Return the schema checker and why it is not the API server; None and a reason if there is none.
+
+    `server` raises EnvironmentFault if no embedded cluster runs.
+    """
+    require_known("--schemas", typed, CHECKERS)
+    if typed == "none":
+        return None, "switched off"
+    crds = _known_crds(app, directories, tree, settings)
+    if typed == "kubeconform":
+        return _by_kubeconform(app, crds), ""
+    try:
+        return _by_server(app, _embedded_cluster(app), crds), ""
+    except DevtoolsError as error:
+        if typed == "server":
+            raise
+        why = error.message
+    if not crds:
+        return None, f"{why}, and kubeconform has no CRDs: use --crds DIR"
+    return _by_kubeconform(app, crds), f"{why}; rules between fields (CEL) are not checked"
+
+
+def _embedded_cluster(app: App) -> Cluster:
+    """Return the running embedded cluster; a real one is not used, because CRDs are created temporarily."""
+    if app.provider_name != "kwok":
+        raise ConfigError(
+            f"the cluster is not an embedded one but of {app.provider_name}", hint="DEVTOOLS_PROVIDER=kwok"
+        )
+    return app.find_cluster()
+
+
+def _known_crds(app: App, directories: Iterable[str], tree: Tree, settings: Settings | None) -> Crds:
+    """Return the CRDs of vendored charts, of the tree and of the named directories; later ones win."""
+    from devtools.gitops.schemas.crds import crds_in, crds_of_charts, crds_of_directory
+
+    found: Crds = {}
+    if settings is not None:
+        from devtools.charts.resolve import THIRD_PARTY
+
+        archives = [settings.charts / THIRD_PARTY / entry.archive for entry in app.charts.lock.entries.values()]
+        found |= crds_of_charts(path for path in archives if path.exists())
+    found |= crds_in(item.data for item in tree.of("CustomResourceDefinition"))
+    groups = {item.group for item in tree.objects} - {""} | {"argoproj.io"}
+    for directory in directories:
+        found |= crds_of_directory(app.cwd / directory, groups)
+    return found
+
+
+def _by_server(app: App, cluster: Cluster, crds: Crds) -> Check:
+    from devtools.gitops.schemas.server import check
+    from devtools.process.runner import Cancel
+
+    kube, cleaner = app.client(cluster), app.client(cluster, cancel=Cancel())
+    return lambda objects: check(kube, objects, crds, cleaner)
+
+
+def _by_kubeconform(app: App, crds: Crds) -> Check:
+    from devtools.gitops.schemas.kubeconform import check
+    from devtools.toolchain.versions import tool
+
+    def run(objects: Sequence[Mapping[str, Any]]) -> Checked:
+        return check(app.tool("kubeconform"), app.runner, objects, crds, tool("kubeconform").version)
+
+    return run
 
 
 def _default(settings: Settings | None, cwd: Path) -> Path:
@@ -122,7 +198,6 @@ def _grouped(found: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str, str], l
 
 def _lines(document: Mapping[str, Any], width: int) -> list[Line]:
     """Return the document for people: a line per finding that editors can open; paths are not shortened."""
-    from devtools.base.words import plural
     from devtools.report.text import Span, clean, wrapped
 
     lines: list[Line] = []

@@ -11,7 +11,6 @@ from devtools.app.options import Options
 from devtools.base.words import plural, shortened
 from devtools.commands.images.preload import load_images, preload, preload_commands
 from devtools.errors import ExitCode
-from devtools.project import Project
 
 if TYPE_CHECKING:
     from devtools.images.catalog import Catalog
@@ -28,7 +27,7 @@ def show(app: App, layers: Sequence[str], options: Options) -> ExitCode:
     from devtools.images.catalog import load_catalog
 
     catalog = load_catalog(app.settings.root)
-    stack = Project(app).stack()
+    stack = app.stack()
     releases = _chosen(stack, layers)
     wanted = wanted_by(app, stack, releases)
     rows = [_row(item, catalog) for item in wanted]
@@ -49,7 +48,6 @@ def wanted_by(app: App, stack: Stack, releases: Sequence[Release]) -> tuple[Requ
     from devtools.config.values import masked, merge
     from devtools.errors import config_error
     from devtools.images.inventory import find_images
-    from devtools.rendering.renderer import renderer
 
     if problems := app.charts.verify(releases):
         raise config_error(problems)
@@ -59,8 +57,7 @@ def wanted_by(app: App, stack: Stack, releases: Sequence[Release]) -> tuple[Requ
         ).data
         for release in releases
     }
-    app.toolchain.ensure(("helm",), progress=app.say)
-    with renderer(app.toolchain.path("helm"), app.runner) as rendering:
+    with app.rendering() as rendering:
         return find_images(rendering, releases, values)
 
 

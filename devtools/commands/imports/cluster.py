@@ -74,10 +74,9 @@ def _documents(app: App, namespaces: Sequence[str]) -> list[dict[str, Any]]:
     """Return Helm's record of each deployed release, by namespace and name; report unreadable ones."""
     from devtools.helm.ownership import revision_of
     from devtools.helm.record import read_document
-    from devtools.project import Project
     from devtools.releases.facts import helm_records, newest_records, record_path
 
-    kube = Project(app).client(app.find_cluster())
+    kube = app.client(app.find_cluster())
     found = []
     for release, metadata in sorted(newest_records(helm_records(kube, namespaces)).items()):
         labels = metadata.get("labels") or {}

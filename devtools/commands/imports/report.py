@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
 def show(app: App, document: dict[str, Any], output: str) -> None:
     """Write the document as JSON, or as text for people."""
-    from devtools.report.tables import show_document
-
-    show_document(document, _lines, output, app.out, app.environ)
+    app.show(document, _lines, output)
 
 
 def _lines(document: Mapping[str, Any], width: int) -> list[Line]:

@@ -12,7 +12,7 @@ from devtools.app.environment import App
 from devtools.commands.gitops.diff import difference_json, difference_lines
 from devtools.commands.gitops.preview import checkout_of
 from devtools.commands.gitops.sides import compare_sides, side_of
-from devtools.errors import ConfigError, EnvironmentFault, ExitCode
+from devtools.errors import ConfigError, ExitCode
 from devtools.gitops.tree.git import Repository
 from devtools.model import Release, Stack
 from devtools.planning.selection import find_release
@@ -37,9 +37,7 @@ class Change:
 
 def repository(app: App) -> Repository:
     """Return the project's Git repository; raises ConfigError if there is none, EnvironmentFault without git."""
-    program = app.which("git")
-    if program is None:
-        raise EnvironmentFault("git is not installed", hint="install git")
+    program = app.git()
     top = checkout_of(app, app.settings.root)
     if not (top / ".git").exists():
         raise ConfigError(f"{app.settings.root} is not in a Git repository", hint="git init, then commit")
@@ -91,9 +89,8 @@ def make_change(app: App, change: Change, edit: Callable[[App], Sequence[str]]) 
         "commit": commit,
         "effect": effect,
     }
-    from devtools.report.tables import show_document
 
-    show_document(document, _lines, change.output, app.out, app.environ)
+    app.show(document, _lines, change.output)
     return ExitCode.CONFIG if effect["counts"]["not_predicted"] else ExitCode.OK
 
 

@@ -69,7 +69,6 @@ def check(app: App, name: str, options: Options, *, server: bool = False) -> Exi
 def _stacks(app: App, name: str, options: Options, done: _Checked, shown: Shown) -> None:
     """Load, plan and render every environment."""
     from devtools.config.environments import environment_names
-    from devtools.rendering.renderer import renderer
 
     try:
         done.environments = environment_names(app.settings)
@@ -77,12 +76,12 @@ def _stacks(app: App, name: str, options: Options, done: _Checked, shown: Shown)
         done.findings += _of_error(error, "layers", "", app.settings.root / "devtools.yaml", shown)
         return
     memory: dict[Any, StepRendering] = {}
-    with renderer(app.toolchain.path("helm"), app.runner) as rendering:
+    with app.rendering() as rendering:
         for environment in done.environments:
             app.say(f"checking environment {environment}")
             inside = replace(app, environment=environment)
             try:
-                stack = Project(inside).stack()
+                stack = inside.stack()
                 chosen = choose(stack, name, options.selector)
                 _environment(inside, stack, chosen, rendering, memory, done, shown)
             except ConfigError as error:
@@ -213,7 +212,6 @@ def _of_error(error: DevtoolsError, kind: Any, environment: str, file: Path, sho
 
 def _show(app: App, done: _Checked, options: Options, *, server: bool, seconds: float) -> ExitCode:
     from devtools.report.checks import checks_json, checks_lines
-    from devtools.report.tables import show_document
 
     findings: Sequence[Finding] = merged(done.findings)
     document = checks_json(
@@ -224,5 +222,5 @@ def _show(app: App, done: _Checked, options: Options, *, server: bool, seconds: 
         server=server,
         seconds=seconds,
     )
-    show_document(document, checks_lines, options.output, app.out, app.environ)
+    app.show(document, checks_lines, options.output)
     return ExitCode.CONFIG if any(item.severity == "error" for item in findings) else ExitCode.OK

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from devtools.app.environment import App
 from devtools.app.options import Options
 from devtools.errors import ConfigError, ExitCode
-from devtools.project import Planned, Project, Request
+from devtools.model import SYNCED, Action, Planned
+from devtools.project import Project, Request
 
 if TYPE_CHECKING:
     from devtools.clusters.provider import Cluster
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from devtools.kube.client import Kube
 
 OUTPUTS = ("text", "json", "markdown")
+_CHANGING = frozenset({*SYNCED, Action.UNINSTALL})
 
 
 def run_or_diff(app: App, request: Request) -> ExitCode:
@@ -29,24 +31,28 @@ def show_diff(app: App, request: Request) -> ExitCode:
 
     The exit code is 2 if a chart cannot be rendered, else with --fail-on-change 1 if anything would be done.
     """
+    from devtools.app.notices import other_run, undeclared_releases
+    from devtools.app.stack_cache import with_secrets
+    from devtools.report.changes.document import changes_json
+    from devtools.report.changes.markdown import changes_markdown
+    from devtools.report.changes.text import changes_lines
+
     started = time.monotonic()
     project = Project(app)
     project.verify_charts(request)
-    cluster = _cluster(app, request)
-    kube = project.client(cluster) if cluster else None
-    planned = project.with_secrets(project.plan(request, cluster, kube), cluster)
-    if kube and cluster:
-        from devtools.app.notices import others_notice
-
-        if other := others_notice(app, request.stack, cluster.context, kube):
-            app.say(other.message)
+    cluster = project.find_cluster(request, app.say)
+    kube = app.client(cluster) if cluster else None
+    planned = with_secrets(app, project.plan(request, cluster, kube), cluster)
+    if kube and cluster and (other := other_run(app, request.stack, cluster.context, kube)):
+        app.say(other)
     found = _changes(app, planned, cluster, kube)
-    _show(app, request, planned, cluster.context if cluster else "", found, time.monotonic() - started)
+    notices = tuple(filter(None, [undeclared_releases(planned.plan, app.environment)]))
+    context, seconds = cluster.context if cluster else "", time.monotonic() - started
+    document = changes_json(planned.plan, context, found, notices, seconds)
+    app.show(document, changes_lines, request.options.output, changes_markdown)
     if any(item.problem for item in found):
         return ExitCode.CONFIG
-    from devtools.model import SYNCED, Action
-
-    changed = any(step.action in {*SYNCED, Action.UNINSTALL} for step in planned.plan.steps)
+    changed = any(step.action in _CHANGING for step in planned.plan.steps)
     return ExitCode.FAILED if request.options.fail_on_change and changed else ExitCode.OK
 
 
@@ -63,54 +69,18 @@ def _require_diff(options: Options) -> None:
         raise ConfigError("--output markdown needs --diff", hint="invoke plan --diff --output markdown")
 
 
-def _cluster(app: App, request: Request) -> Cluster | None:
-    """Return the cluster; None and a line of explanation if there is none; EnvironmentFault if it does not answer."""
-    from devtools.app.providers import require_target
-    from devtools.clusters.provider import ClusterAbsent
-
-    try:
-        return require_target(app.provider.find(), request.context, request.kubeconfig)
-    except ClusterAbsent as error:
-        app.say(f"{error.message}: planning for an empty cluster")
-        return None
-
-
 def _changes(app: App, planned: Planned, cluster: Cluster | None, kube: Kube | None) -> list[ReleaseChange]:
     """Render the releases that change and compare them with the live objects."""
-    from devtools.model import SYNCED, Action
-
-    steps = [step for step in planned.plan.steps if step.action in {*SYNCED, Action.UNINSTALL}]
+    steps = [step for step in planned.plan.steps if step.action in _CHANGING]
     if not steps:
         return []
     from devtools.base.words import plural
     from devtools.drift.planned import predict
-    from devtools.rendering.renderer import renderer
     from devtools.rendering.steps import render_steps
 
     app.say(f"comparing {plural(len(steps), 'release')} with the cluster")
-    app.toolchain.ensure(("helm",), progress=app.say)
     values = planned.inputs.values
-    where: dict[str, Any] = {"kubeconfig": cluster.kubeconfig, "context": cluster.context} if cluster else {}
-    with renderer(app.toolchain.path("helm"), app.runner, **where) as rendering:
+    with app.rendering(cluster) as rendering:
         served, version = (kube.served(), kube.version()) if kube else (None, "")
         rendered = render_steps(rendering, planned.plan, values, served, version)
     return predict(kube, planned.plan, rendered, values, app.cancel)
-
-
-def _show(
-    app: App, request: Request, planned: Planned, context: str, found: list[ReleaseChange], seconds: float
-) -> None:
-    from devtools.app.notices import undeclared_notices
-    from devtools.report.changes.document import changes_json
-    from devtools.report.changes.text import changes_lines
-
-    notices = [notice.message for notice in undeclared_notices(planned.plan, app.environment)]
-    document = changes_json(planned.plan, context, found, notices, seconds)
-    if request.options.output == "markdown":
-        from devtools.report.changes.markdown import changes_markdown
-
-        app.out.write(changes_markdown(document))
-        return
-    from devtools.report.tables import show_document
-
-    show_document(document, changes_lines, request.options.output, app.out, app.environ)

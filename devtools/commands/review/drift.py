@@ -30,18 +30,18 @@ def drift(app: App, name: str, options: Options, *, fix: bool) -> ExitCode:
     The exit code is 1 if anything differs or could not be compared, else 0. With `fix` drifted releases are synced
     again, taking fields back from other field managers, and compared once more.
     """
-    from devtools.app.notices import others_notice
+    from devtools.app.notices import other_run
     from devtools.report.drift import fix_json
 
-    stack = Project(app).stack()
+    stack = app.stack()
     if fix and not options.force_local:
         refuse_handed_over(app.settings, stack.environment.name)
     selection = choose(stack, name, options.selector)
     releases = selection.enabled(stack)
     _refuse_disabled([] if releases else [item for item in stack.releases() if selection.takes(item)])
     target = app.find_cluster()
-    if other := others_notice(app, stack, target.context, Project(app).client(target)):
-        app.say(other.message)
+    if other := other_run(app, stack, target.context, app.client(target)):
+        app.say(other)
     found, document = _look(app, target, stack, releases)
     drifted = [item for item in found if item.drifts]
     what = command_line(f"drift {shlex.quote(name)}" if name else "drift", options, app.environment, fix=True)
@@ -71,9 +71,8 @@ def _refuse_disabled(chosen: Sequence[Release]) -> None:
 
 def _show(app: App, document: dict[str, Any], options: Options) -> None:
     from devtools.report.drift import drift_lines
-    from devtools.report.tables import show_document
 
-    show_document(document, drift_lines, options.output, app.out, app.environ)
+    app.show(document, drift_lines, options.output)
 
 
 def _look(
@@ -85,7 +84,7 @@ def _look(
 
     started = time.monotonic()
     values = cached_values(app, stack, releases) if stack.environment.references else {}
-    found = find_drift(Project(app).client(target), releases, app.cancel, app.say, values)
+    found = find_drift(app.client(target), releases, app.cancel, app.say, values)
     seconds = time.monotonic() - started
     return found, drift_json(stack.name, stack.environment.name, target.context, found, seconds)
 

@@ -14,10 +14,10 @@ from devtools.base.atomic_write import OWN
 from devtools.base.words import plural
 from devtools.errors import ConfigError, ExitCode, Problem, config_error
 from devtools.gitops.tree.write import Changes, changes_of, write_changes
-from devtools.model import SYNCED, Plan, ReleaseId, Stack
+from devtools.model import SYNCED, Inputs, Plan, Planned, ReleaseId, Stack
 from devtools.planning.plan import Selection, behind
 from devtools.planning.selection import choose
-from devtools.project import Inputs, Planned, Project, Request
+from devtools.project import Project, Request
 from devtools.report.text import Line, Span
 
 VERSION = 1  # of the JSON document
@@ -61,9 +61,8 @@ def render(app: App, typed: Arguments) -> ExitCode:
     )
     write_changes(changes)
     document = render_json(stack, out, len(asked), len(files), changes, time.monotonic() - started)
-    from devtools.report.tables import show_document
 
-    show_document(document, _lines, typed.options.output, app.out, app.environ)
+    app.show(document, _lines, typed.options.output)
     return ExitCode.OK
 
 
@@ -106,15 +105,13 @@ def _files(
 ) -> dict[PurePosixPath, bytes]:
     """Render the requested releases, and those they need, which may have CRDs for their kinds."""
     from devtools.rendering.files import files_of
-    from devtools.rendering.renderer import renderer
     from devtools.rendering.steps import render_steps
     from devtools.toolchain.versions import tool
 
     needed = {one.id for step in plan.steps if step.id in asked for one in behind(plan, step)}
     steps = tuple(step for step in plan.steps if step.id in needed and step.action in SYNCED)
     app.say(f"rendering {plural(len(asked), 'release')}")
-    app.toolchain.ensure(("helm",), progress=app.say)
-    with renderer(app.toolchain.path("helm"), app.runner) as rendering:
+    with app.rendering() as rendering:
         version = tool("kube-apiserver").version
         found = render_steps(rendering, replace(plan, steps=steps), inputs.values, None, version)
     problems: list[Problem] = []
@@ -136,14 +133,14 @@ def _files(
 
 def _decrypted(app: App, planned: Planned, chosen: Selection) -> Planned:
     """Return a plan with encrypted values for the chosen releases; others are rendered only for their kinds."""
-    from devtools.app.stack_cache import with_decrypted
+    from devtools.app.stack_cache import with_secrets
     from devtools.config.values import with_stand_ins
 
     inputs, plan = planned.inputs, planned.plan
     values = with_stand_ins((step.release for step in plan.steps if not chosen.takes(step.release)), inputs.values)
     steps = tuple(step for step in plan.steps if chosen.takes(step.release))
-    decrypted = with_decrypted(app, replace(plan, steps=steps), values, {})
-    return replace(planned, inputs=replace(inputs, values=decrypted))
+    part = replace(planned, plan=replace(plan, steps=steps), inputs=replace(inputs, values=values))
+    return replace(with_secrets(app, part), plan=plan)
 
 
 def _redactor(values: Any, made: Any) -> Any:

@@ -7,11 +7,13 @@ from typing import Any
 
 from devtools.app.environment import App
 from devtools.app.options import Options, command_line
+from devtools.clusters.provider import Cluster
 from devtools.errors import ConfigError, EnvironmentFault, ExitCode
 from devtools.kube.client import Kube
 from devtools.model import BUSY, Plan, Release, ReleaseId, Stack
+from devtools.planning.plan import Selection
 from devtools.planning.selection import find_release
-from devtools.project import Project
+from devtools.project import Request
 
 VERSION = 1  # of the JSON documents
 _WORKED = frozenset({"deployed", "superseded"})
@@ -19,17 +21,14 @@ _WORKED = frozenset({"deployed", "superseded"})
 
 def history(app: App, typed: str, options: Options) -> ExitCode:
     """Show the revisions of a release, newest last."""
-    from devtools.report.tables import show_document
-
-    project = Project(app)
-    stack = project.stack()
+    stack = app.stack()
     release = find_release(stack, typed).id
-    kube = project.client(app.find_cluster())
+    kube = app.client(app.find_cluster())
     states = _states(kube, release)
     revisions = [_revision(app, kube, release, number, states[number]) for number in sorted(states)]
     environment = stack.environment.name
     document = {"version": VERSION, "kind": "history", "release": str(release), "environment": environment}
-    show_document({**document, "revisions": revisions}, _lines, options.output, app.out, app.environ)
+    app.show({**document, "revisions": revisions}, _lines, options.output)
     return ExitCode.OK
 
 
@@ -37,19 +36,17 @@ def rollback(app: App, typed: str, revision: str, options: Options) -> ExitCode:
     """Roll back a release to a revision ("": the last successful one before the newest), under the locks of a run."""
     from devtools.app.providers import confirm_writing
     from devtools.config.settings_file.handover import refuse_handed_over
-    from devtools.report.tables import show_document
 
-    project = Project(app)
-    stack = project.stack()
+    stack = app.stack()
     release = find_release(stack, typed)
     if not (options.force_local or options.dry_run):
         refuse_handed_over(app.settings, stack.environment.name)
     cluster = app.find_cluster()
-    newest, target = _target(project.client(cluster), stack, release, revision)
+    newest, target = _target(app.client(cluster), stack, release, revision)
     if not options.dry_run:
         if not options.yes:
             confirm_writing(app, cluster.context)
-        newest, target = _roll_back(project, stack, release, revision, options)
+        newest, target = _roll_back(app, cluster, stack, release, revision, options)
     document = {
         "version": VERSION,
         "kind": "rollback",
@@ -59,30 +56,30 @@ def rollback(app: App, typed: str, revision: str, options: Options) -> ExitCode:
         "to": target,
         "dry_run": options.dry_run,
     }
-    show_document(document, _rolled_back, options.output, app.out, app.environ)
+    app.show(document, _rolled_back, options.output)
     return ExitCode.OK
 
 
-def _roll_back(project: Project, stack: Stack, release: Release, revision: str, options: Options) -> tuple[int, int]:
+def _roll_back(
+    app: App, cluster: Cluster, stack: Stack, release: Release, revision: str, options: Options
+) -> tuple[int, int]:
     from devtools.app.locks import cluster_lock, machine_lock
     from devtools.app.orphans import RUN_VARIABLE, marked
     from devtools.app.run_setup import new_session
     from devtools.engine.helm_steps import HelmSteps
     from devtools.events import Bus
 
-    app, cluster = project.app, project.app.find_cluster()
     bus = Bus((_Notices(app),), app.clock, app.redactor)
-    cancel = app.cancel.child()
-    kube = project.client(cluster, bus, cancel)
+    kube = app.client(cluster, bus, app.cancel.child())
     command = command_line(f"rollback {release.id} {revision}".strip(), options, app.environment)
+    request = Request(command=command, stack=stack, selection=Selection(layers=()), options=options)
     with (
-        machine_lock(app, bus, cluster, stack=stack, command=command, wait=options.wait),
-        cluster_lock(app, bus, kube, cluster, stack=stack, command=command, wait=options.wait),
+        machine_lock(app, bus, cluster, request),
+        cluster_lock(app, bus, kube, cluster, request),
         marked(app.folders.state / "marks", app.say) as mark,
     ):
         newest, target = _target(kube, stack, release, revision)
-        variables = {RUN_VARIABLE: mark}
-        session = new_session(app, cluster, bus, kube, stack=stack, values={}, options=options, variables=variables)
+        session = new_session(app, cluster, bus, kube, request, values={}, variables={RUN_VARIABLE: mark})
         steps = HelmSteps(session, Plan(stack=stack, layers=(), steps=()))
         try:
             steps.roll_back(release, target)

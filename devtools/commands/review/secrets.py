@@ -10,7 +10,6 @@ from devtools.app.environment import App
 from devtools.base.words import plural
 from devtools.base.yaml_positions import read
 from devtools.errors import ExitCode
-from devtools.report.tables import show_document
 from devtools.report.text import Line, Span, Style
 from devtools.sops.encrypted_file import SUFFIX, encryption_problems, recipients
 
@@ -29,7 +28,7 @@ def secrets(app: App, output: str) -> ExitCode:
         for row, item in zip(sound, found.values(), strict=True):
             if item.problem:
                 row |= {"state": "broken" if item.has_key else "no key", "problems": [str(item.problem)]}
-    show_document({"version": VERSION, "kind": "secrets", "files": rows}, _lines, output, app.out, app.environ)
+    app.show({"version": VERSION, "kind": "secrets", "files": rows}, _lines, output)
     return ExitCode.CONFIG if any(row["state"] == "broken" for row in rows) else ExitCode.OK
 
 

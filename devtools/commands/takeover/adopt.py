@@ -30,17 +30,13 @@ def controller_for(app: App, typed: str) -> Any:
 def look(app: App, engine: str) -> tuple[Plan, Sequence[Any], str]:
     """Return a plan of every exported release, a controller's effect on each, and the cluster's context."""
     from devtools.drift.takeover import action_of, take_over
-    from devtools.project import Project
-    from devtools.rendering.renderer import renderer
     from devtools.rendering.steps import render_steps
 
     cluster = app.provider.find()
     side = _exported(side_of(app, app.environment_name))
     app.say(f"comparing {plural(len(side.plan.steps), 'release')} with the cluster")
-    app.toolchain.ensure(("helm",), progress=app.say)
-    kube = Project(app).client(cluster)
-    where: dict[str, Any] = {"kubeconfig": cluster.kubeconfig, "context": cluster.context}
-    with renderer(app.toolchain.path("helm"), app.runner, **where) as rendering:
+    kube = app.client(cluster)
+    with app.rendering(cluster) as rendering:
         found = render_steps(rendering, side.plan, side.values, kube.served(), kube.version())
     adopted = take_over(kube, side.plan.steps, found, side.values, controller_for(app, engine), app.cancel)
     steps = [replace(item.change.step, action=action_of(item), reason=_reason(item)) for item in adopted]
@@ -65,12 +61,10 @@ def _reason(item: Any) -> str:
 
 def adopt(app: App, engine: str, output: str) -> ExitCode:
     """Show what a controller would take over; FAILED if it would take fields from other managers or be refused."""
-    from devtools.report.tables import show_document
-
     started = time.monotonic()
     plan, adopted, context = look(app, engine)
     document = adoption_json(plan, adopted, context, controller_for(app, engine), time.monotonic() - started)
-    show_document(document, _lines, output, app.out, app.environ)
+    app.show(document, _lines, output)
     if document["effect"]["counts"]["not_predicted"]:
         return ExitCode.CONFIG
     return ExitCode.FAILED if document["conflicts"] or document["effect"]["counts"]["refuse"] else ExitCode.OK

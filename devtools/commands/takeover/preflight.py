@@ -28,16 +28,13 @@ Read = TypeVar("Read")
 
 def preflight(app: App, engine: str, output: str) -> ExitCode:
     """Show the checks; FAILED if something is missing."""
-    from devtools.project import Project
-    from devtools.report.tables import show_document
-
     engine = controller_for(app, engine)
     made = make_export(app, Arguments(engine=engine, environments=(app.environment_name,)))
     cluster = app.provider.find()
     needs = needs_of(app, made, engine)
-    result = checks(needs, find(Project(app).client(cluster), needs))
+    result = checks(needs, find(app.client(cluster), needs))
     document = preflight_json(app.environment_name, engine, cluster.context, result)
-    show_document(document, _lines, output, app.out, app.environ)
+    app.show(document, _lines, output)
     return ExitCode.FAILED if document["missing"] else ExitCode.OK
 
 

@@ -30,7 +30,7 @@ def rehearse(app: App, options: Options, *, keep_cluster: bool) -> ExitCode:
         hint = suggestion(app.environment_name, known, "exported environments")
         raise ConfigError(f"environment '{app.environment_name}' is not exported", hint=hint)
     there = _on_embedded(app)
-    stack = with_namespaces(Project(there).stack())
+    stack = with_namespaces(there.stack())
     members = {
         release.id
         for release in stack.releases()

@@ -62,7 +62,6 @@ def compare(app: App, old: Version, new: Version) -> Comparison:
     from devtools.commands.gitops.sides import side_of
     from devtools.commands.upgrades.settings import settings_of
     from devtools.config.environments import environment_names
-    from devtools.rendering.renderer import renderer
 
     pin = old.entry.pin
     files: dict[Path, Any] = {}
@@ -70,8 +69,7 @@ def compare(app: App, old: Version, new: Version) -> Comparison:
     settings = [one for side in sides for one in settings_of(side.plan.stack, pin, files)]
     uses = [side.values[step.id] for side in sides for step in side.steps.values() if step.release.chart.pin == pin]
     before, after = (read_version(read_source(one.archive), f"chart {one.entry.pin}", uses) for one in (old, new))
-    app.toolchain.ensure(("helm",), progress=app.say)
-    with renderer(app.toolchain.path("helm"), app.runner) as rendering:
+    with app.rendering() as rendering:
         old, new = (_rendered(rendering, one) for one in (old, new))
     contract, note = _contract(old, new)
     if old.short is None or new.short is None:

@@ -176,9 +176,8 @@ def _document(typed: Arguments, old: LockEntry, new: LockEntry) -> dict[str, Any
 
 def _show(app: App, typed: Arguments, document: dict[str, Any]) -> None:
     from devtools.report.changes.upgrade import upgrade_lines, upgrade_markdown
-    from devtools.report.tables import show_document
 
     if typed.output == "markdown":
         app.out.write(upgrade_markdown(document))
     else:
-        show_document(document, upgrade_lines, typed.output, app.out, app.environ)
+        app.show(document, upgrade_lines, typed.output)
