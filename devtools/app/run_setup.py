@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from devtools.run_context.session import Session
 
 # Garbage collection takes a quarter of helm's CPU time, and helm ends soon: collect only above a memory limit.
-_MEMORY = {"GOGC": "off", "GOMEMLIMIT": "256MiB"}
+BRIEF = {"GOGC": "off", "GOMEMLIMIT": "256MiB"}
 
 
 def new_session(
@@ -43,7 +43,7 @@ def new_session(
     own = cluster.kubeconfig.parent / "helm"
     # Excludes the user's plugins and caches of another cluster on the same port; works without HOME.
     homes = {"KUBECACHEDIR": "kube", "HELM_CACHE_HOME": "cache", "HELM_CONFIG_HOME": "config", "HELM_DATA_HOME": "data"}
-    env = {**variables, **_MEMORY, **{key: str(own / name) for key, name in homes.items()}}
+    env = {**variables, **BRIEF, **{key: str(own / name) for key, name in homes.items()}}
 
     def helm() -> Helm:
         from devtools.helm.commands import Helm

@@ -35,10 +35,13 @@ def stack_of(sizes: list[int], edges: set[Edge], smoke: set[int] = frozenset(), 
     """Layers of these sizes; an edge (a, b) is "a needs b", optional where b may be off."""
     layers = []
     number = 0
+    needed: dict[int, list[int]] = {}
+    for a, b in sorted(edges):
+        needed.setdefault(a, []).append(b)
     for index, size in enumerate(sizes):
         releases = []
         for here in range(number, number + size):
-            needs = [Need(release=identity(b), where=WHERE, optional=b in off) for a, b in sorted(edges) if a == here]
+            needs = [Need(release=identity(b), where=WHERE, optional=b in off) for b in needed.get(here, ())]
             releases.append(
                 Release(
                     name=f"r{here}",

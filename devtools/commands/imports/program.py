@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from devtools.app.environment import App
+from devtools.app.run_setup import BRIEF
 from devtools.errors import EnvironmentFault, Interrupted, TimedOut
 from devtools.process.runner import Command
+from devtools.toolchain.versions import tool
 
 _SOURCE = re.compile(r"^#  Source: (.+)$", re.MULTILINE)
 _LIMIT = 600.0  # seconds for one environment: templates may run arbitrary programs
@@ -32,6 +35,12 @@ for file; do :; done
 grep -q -e 'ENC\\[' -e 'ref+' "$file" || { echo "$file is not encrypted" >&2; exit 1; }
 exec cat "$file"
 """
+# helmfile asks for the version a dozen times for each kustomization, which took most of its time
+_HELM = """\
+#!/bin/sh
+[ "$1" != version ] || exec echo v{version}
+exec {helm} "$@"
+"""
 # helmfile renders kustomizations while reading; the import copies their files, so this program renders nothing
 _KUSTOMIZE = """\
 #!/bin/sh
@@ -50,14 +59,17 @@ class HelmfileProgram:
     file: Path
     home: Path
     has_hooks: bool = True  # if empty, helmfile gets a flag that disables hooks
+    built: dict[tuple[str, bool], str] = field(default_factory=dict)
 
     def build(self, environment: str, *, embed: bool = False) -> str:
         """Return every state file as helmfile evaluates it; with `embed` including the contents of value files.
 
         Raises EnvironmentFault, Interrupted or TimedOut.
         """
-        text = self._run(environment, "build", *(("--embed-values",) if embed else ()))
-        return _SOURCE.sub(self._source, text)
+        if (environment, embed) not in self.built:
+            text = self._run(environment, "build", *(("--embed-values",) if embed else ()))
+            self.built[environment, embed] = _SOURCE.sub(self._source, text)
+        return self.built[environment, embed]
 
     def listed(self, environment: str) -> str:
         """Return the releases as JSON. Raises like `build`."""
@@ -73,7 +85,7 @@ class HelmfileProgram:
         return f"#  Source: {whole if Path(whole).is_file() else match[1]}"
 
     def _run(self, environment: str, *words: str) -> str:
-        helmfile, helm = (str(self.app.toolchain.path(name)) for name in ("helmfile", "helm"))
+        helmfile, helm = str(self.app.toolchain.path("helmfile")), str(self.home / "bin" / "helm")
         common = ("--helm-binary", helm, "--file", str(self.file), "--environment", environment, "--no-color")
         common = (*common, *(("--sequential-helmfiles",) if self.file.is_dir() else ()))  # else in any order
         command = Command(
@@ -106,13 +118,15 @@ class HelmfileProgram:
             (plugin / "show").chmod(0o700)
         programs = self.home / "bin"
         if not programs.exists():
-            programs.mkdir()
-            (programs / "helm").symlink_to(self.app.toolchain.path("helm"))  # for secrets helm looks it up on PATH
-            (programs / "kustomize").write_text(_KUSTOMIZE, "utf-8")
-            (programs / "kustomize").chmod(0o700)
-        helm = {f"HELM_{name}_HOME": str(self.home / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
+            programs.mkdir()  # on PATH: for secrets, helmfile looks helm up there
+            helm = _HELM.format(version=tool("helm").version, helm=shlex.quote(str(self.app.toolchain.path("helm"))))
+            for name, text in (("helm", helm), ("kustomize", _KUSTOMIZE)):
+                (programs / name).write_text(text, "utf-8")
+                (programs / name).chmod(0o700)
+        homes = {f"HELM_{name}_HOME": str(self.home / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
         return {
-            **helm,
+            **homes,
+            **BRIEF,
             "HELM_PLUGINS": str(self.home / "plugins"),
             "HELMFILE_CACHE_HOME": str(self.home / "helmfile"),
             "HELMFILE_TEMPDIR": str(self.home),
