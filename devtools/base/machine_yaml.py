@@ -97,6 +97,15 @@ def read_stream(raw: bytes) -> Iterator[Any]:
     yield from read_documents(text) if rest or not values else values
 
 
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge maps and replace anything else, as Helm does with several files of values."""
+    result = dict(below)
+    for key, value in above.items():
+        old = result.get(key)
+        result[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
 @cache
 def _json() -> json.JSONDecoder:
     """Return a decoder that accepts the same numbers as Go's."""

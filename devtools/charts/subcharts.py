@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from devtools.base.machine_yaml import read_documents, read_map
+from devtools.base.machine_yaml import merged, read_documents, read_map
 from devtools.charts.archive import dependencies_of, files_of_archive
 from devtools.charts.semver import is_compatible
 from devtools.errors import ConfigError
@@ -106,15 +106,6 @@ def _default_values(files: Files, where: str) -> dict[str, Any]:
     return values
 
 
-def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Merge maps; anything else is replaced."""
-    result = dict(below)
-    for key, value in above.items():
-        old = result.get(key)
-        result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return result
-
-
 def _subcharts(files: Files, wanted: Callable[[str], bool], where: str) -> dict[str, Files]:
     """Return the files of each chart in `charts/` by its name there; Helm skips names with prefix `_` or `.`."""
     found: dict[str, dict[str, bytes]] = {}
@@ -180,7 +171,6 @@ def _lookup(values: Any, path: str) -> Any:
 
 
 def _copy(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a deep copy of values."""
     return {key: _copy(value) if isinstance(value, Mapping) else copy.deepcopy(value) for key, value in values.items()}
 
 

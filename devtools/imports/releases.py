@@ -9,13 +9,14 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
+from devtools.base.machine_yaml import merged
 from devtools.base.words import shortened
 from devtools.base.yaml_positions import parse
 from devtools.errors import ConfigError
 from devtools.imports.advice import CARRIED_EVENTS, HOOK_EVENTS, NOT_CARRIED, SECRETS
 from devtools.imports.model import Chart, Found, Row, Secret
 from devtools.imports.positions import Places
-from devtools.imports.values import merged, with_set, without_references
+from devtools.imports.values import with_set, without_references
 from devtools.model import ReleaseId
 from devtools.sops.encrypted_file import SUFFIX, encryption_problems
 

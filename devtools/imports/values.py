@@ -1,4 +1,4 @@
-"""Merges values as helm does, applies `--set` flags, and finds the values that all environments share."""
+"""Applies `--set` flags, and finds the values that all environments share."""
 
 from __future__ import annotations
 
@@ -14,15 +14,6 @@ _REFERENCE = re.compile(r"ref\+[a-z0-9]+://|secretref\+|ENC\[[A-Z0-9_]+,")
 _STEP = re.compile(r"\[(\d+)\]")
 _INTEGER = re.compile(r"0|-?[1-9][0-9]*")
 _CONSTANTS: Mapping[str, Any] = {"true": True, "false": False, "null": None}
-
-
-def merged(below: Tree, above: Tree) -> dict[str, Any]:
-    """Merge maps and replace anything else, as helm does with several `--values`."""
-    result = dict(below)
-    for key, value in above.items():
-        old = result.get(key)
-        result[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    return result
 
 
 def shared(values: Mapping[str, Tree]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from devtools.base.image_names import parse
-from devtools.base.machine_yaml import read_map
+from devtools.base.machine_yaml import merged, read_map
 from devtools.charts.archive import files_of_archive
-from devtools.charts.subcharts import default_values, load_chart, merged
+from devtools.charts.subcharts import default_values, load_chart
 from devtools.errors import ConfigError
 
 _READ = frozenset({"Chart.yaml", "requirements.yaml", "values.yaml"})

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devtools.base.machine_yaml import merged
 from devtools.errors import ConfigError
 from devtools.imports.layer_files import environment_files, numbers
-from devtools.imports.values import merged, shared, steps, with_set, without_references
+from devtools.imports.values import shared, steps, with_set, without_references
 
 _LEAVES = st.none() | st.booleans() | st.integers(0, 3) | st.sampled_from(["a", "b"])
 _TREES = st.recursive(
