@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ _RANDOM = (
 _CALL = re.compile(rf"(?<![\w.$\-])(?:{_RANDOM})(?![\w\-])|(?<![\w)])\.Release\.Revision\b|\$\.Release\.Revision\b")
 _LOOKUP = re.compile(r"(?<![\w.$\-])lookup(?![\w\-])")
 _CAPABILITIES = re.compile(r"\.Capabilities\b")
-_LIVE = re.compile(r"(?<![\w.$\-])lookup(?![\w\-])|\.Release\.Revision\b")
+_LIVE = re.compile(rf"{_LOOKUP.pattern}|\.Release\.Revision\b")
 _ACTION = re.compile(r"\{\{-?\s*(?!/\*)(.*?)\}\}", re.DOTALL)
 _COMMENT = re.compile(r"\{\{-?\s*/\*.*?\*/\s*-?\}\}", re.DOTALL)
 _QUOTED = re.compile(r'"(?:[^"\\\n]|\\.)*"')
@@ -65,12 +65,13 @@ class Uses:
 
 def uses_of(chart: Path, values: Mapping[str, Any]) -> Uses:
     """Return what the templates of a chart and of its enabled subcharts may read; ConfigError if it cannot be read."""
+    parts = tuple(files_of(chart, values, _is_template))
     texts = [json.dumps(values, default=str)]
-    for where, files in files_of(chart, values, _is_template):
+    for where, files in parts:
         texts += [text.decode("utf-8", "replace") for name, text in files.items() if _is_template(where + name)]
     text = "\n".join(texts)
     return Uses(
-        random=random_templates(chart, values),
+        random=_random(parts),
         live=_LIVE.search(text) is not None,
         capabilities=_CAPABILITIES.search(text) is not None,
     )
@@ -81,9 +82,13 @@ def random_templates(chart: Path, values: Mapping[str, Any]) -> tuple[Random, ..
 
     Only rendering would show whether the values lead to such a call. Raises ConfigError if the chart cannot be read.
     """
+    return _random(files_of(chart, values, _is_template))
+
+
+def _random(parts: Iterable[tuple[str, Mapping[str, bytes]]]) -> tuple[Random, ...]:
     rendered: dict[str, _Text] = {}
     named: dict[str, _Text] = {}
-    for where, files in files_of(chart, values, _is_template):
+    for where, files in parts:
         for name in files:
             if name.startswith("templates/") and _is_template(name):
                 text = _COMMENT.sub("", files[name].decode("utf-8", "replace"))
