@@ -207,19 +207,19 @@ def outdated(app: App, source: str, output: str, *, fail: bool = False) -> ExitC
 
     With `fail` the exit code is FAILED if a chart is outdated, and ENVIRONMENT if that is unknown for some chart.
     """
-    from devtools.charts.sources.latest import latest_in_index, latest_of
+    from devtools.charts.sources.latest import latest_in, latest_of
     from devtools.helm.chart_commands import newer
 
     place = place_of(app, source)
-    local = latest_in_index(Path(place)) if place and "://" not in place else None
+    entries = _pinned(app)
+    local = latest_in(place, entries) if place and "://" not in place else None
     if local is None:
         app.toolchain.ensure(("helm",), progress=app.say)
     rows: list[dict[str, Any]] = []
-    entries = _pinned(app)
     with tempfile.TemporaryDirectory(prefix="devtools-helm-") as home:
         for entry in entries:
             if local is not None:
-                latest, problem = local.get(entry.name, ""), ""
+                latest, problem = local[entry.pin], ""
             else:
                 latest, problem = latest_of(entry, place, helm_charts(app, Path(home)), app.runner, chart_keys(app))
             is_newer = latest != entry.ref if entry.git and not place else newer(latest, entry.version)
@@ -228,7 +228,7 @@ def outdated(app: App, source: str, output: str, *, fail: bool = False) -> ExitC
                 {"chart": entry.chart, "version": entry.version, "latest": latest, "state": state, "problem": problem}
             )
     if entries and all(row["problem"] for row in rows):
-        hint = "--from takes an index.yaml, or a directory that holds one"
+        hint = "--from takes an index.yaml, or a directory that holds one, archives or charts"
         raise EnvironmentFault(f"no chart repository answers: {rows[0]['problem']}", hint=hint)
     cells = [(r["chart"], r["version"], r["latest"] or "-", r["state"], r["problem"]) for r in rows]
     _show(app, "charts-outdated", rows, cells, output)

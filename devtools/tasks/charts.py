@@ -58,7 +58,7 @@ def list_(_: Context, output: str = "text") -> None:
 @our_task(
     reads=True,
     help={
-        "from": "an index.yaml, a directory that holds one, or the URL of a chart repository",
+        "from": "an index.yaml, a directory that holds one, archives or charts, or the URL of a chart repository",
         "fail": "exit 1 if a chart is outdated, 4 if none is and the source of one does not answer",
     },
 )

@@ -565,6 +565,14 @@ def test_what_is_outdated(repo: Repo, packer: Packer, source: tuple[Path, str]) 
     write(repo.root, {"bad.yaml": "entries: 3\n"})
     assert run(repo.app(), lambda app: verbs.outdated(app, "bad.yaml", "text")) is ExitCode.CONFIG
     assert "is not the index of a chart repository" in repo.err.getvalue()
+    (directory / "index.yaml").unlink()
+    repo.pin(
+        f"name: web, version: 1.9.0, sha256: null, repository: '{url}'",
+        f"name: api, version: 1.0.0, sha256: null, repository: '{nowhere}'",
+    )
+    assert [(row["latest"], row["state"]) for row in rows("../served")] == [("1.10.0", "outdated"), ("", "unknown")]
+    assert run(repo.app(), lambda app: verbs.outdated(app, ".", "text")) is ExitCode.CONFIG, "none of the charts"
+    assert "index.yaml cannot be read" in " ".join(repo.err.getvalue().split())
 
 
 def test_the_list_says_stand_in(repo: Repo, packer: Packer, tmp_path: Path) -> None:

@@ -28,8 +28,8 @@ from devtools.base.machine_json import read_json
 from devtools.bootstrap import tilt_commands
 from devtools.buf import commands as buf
 from devtools.buf.token import find_token
-from devtools.charts.lock import LockFile, load_lock
-from devtools.charts.sources.latest import latest_in_index
+from devtools.charts.lock import LockEntry, LockFile, load_lock
+from devtools.charts.sources.latest import latest_in
 from devtools.charts.standin import chart_files
 from devtools.clusters import ctr
 from devtools.clusters.context import ContextProvider
@@ -372,13 +372,16 @@ def test_whatever_a_simulation_file_holds(raw: bytes) -> None:
             event("refused")
 
 
+CHART = LockEntry(publisher="acme", name="a", version="1.0.0", sha256="", where=Location(file=Path("lock.yaml")))
+
+
 @given(documents(INDEX))
 def test_whatever_an_index_of_charts_holds(raw: bytes) -> None:
     with scratch() as directory:
         path = Path(directory) / "index.yaml"
         path.write_bytes(raw)
         try:
-            latest_in_index(path)
+            latest_in(str(path), [CHART])
             event("read")
         except ConfigError:
             event("refused")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -62,9 +63,20 @@ def _newest(entry: LockEntry, source: str, helm: HelmCharts, runner: Runner, key
         raise ConfigError(f"{where} has a Chart.yaml that helm cannot read: {error}") from error
 
 
-def latest_in_index(path: Path) -> dict[str, str]:
-    """Return the newest version of each chart in an `index.yaml` (or its directory), by the chart's name."""
-    return {name: newest(versions) for name, versions in _versions_in_index(path).items()}
+def latest_in(source: str, entries: Iterable[LockEntry]) -> dict[str, str]:
+    """Return the newest version of each entry's chart in a directory or an `index.yaml`, by the entry's pin.
+
+    The index of a directory, if it has one, takes precedence over its archives and charts. Raises ConfigError if there
+    is neither an index nor any of the charts.
+    """
+    wanted = tuple(entries)
+    found = {}
+    if not Path(source).is_file() and not Path(source, INDEX).exists():
+        found = {entry.pin: newest(versions_in(source, entry)) for entry in wanted}
+    if not any(found.values()):
+        versions = _versions_in_index(Path(source))
+        found = {entry.pin: newest(versions.get(entry.name, [])) for entry in wanted}
+    return found
 
 
 def _versions_in_index(path: Path) -> dict[str, list[str]]:
