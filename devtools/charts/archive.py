@@ -129,9 +129,9 @@ def files_of_archive(raw: bytes, wanted: Callable[[str], bool], shown: str) -> d
     try:
         with tarfile.open(fileobj=io.BytesIO(raw), mode="r:gz") as archive:
             for member in members(archive):
-                if not member.isdir() and not path_in_chart(member.name):
-                    raise ConfigError(f"{shown} cannot be loaded by helm: it holds {member.name!r}")
                 name = path_in_chart(member.name)
+                if not name and not member.isdir():
+                    raise ConfigError(f"{shown} cannot be loaded by helm: it holds {member.name!r}")
                 if member.isfile() and wanted(name):
                     files[name] = content_of(archive, member)
     except UNREADABLE as error:

@@ -134,9 +134,7 @@ def _wrong(data: Mapping[str, Any]) -> str:
         return ""
     versions = spec.get("versions") or () if isinstance(spec, Mapping) else None
     named = isinstance(versions, list | tuple) and all(isinstance(one, Mapping) and "name" in one for one in versions)
-    if not named:
-        return f"the versions of {data['kind']} {metadata['name']} have no names"
-    return ""
+    return "" if named else f"the versions of {data['kind']} {metadata['name']} have no names"
 
 
 def _wanted(name: str) -> bool:
@@ -152,12 +150,8 @@ def _opened(chart: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
     """Return the files of a chart (directory or archive) by path; ConfigError if it cannot be read."""
     try:
         if chart.is_dir():
-            return _of_directory(chart, wanted)
+            return {name: read_source(path) for name, path in files_of_tree(chart).items() if wanted(name)}
         raw = read_source(chart)
     except OSError as error:
         raise ConfigError(f"chart {chart.name} cannot be read: {error}", hint=f"it is {chart}") from error
     return files_of_archive(raw, wanted, f"chart {chart.name}")
-
-
-def _of_directory(directory: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
-    return {name: read_source(path) for name, path in files_of_tree(directory).items() if wanted(name)}

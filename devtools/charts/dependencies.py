@@ -156,18 +156,19 @@ def place(chart: Path, archives: Mapping[str, Path], now: float) -> None:
 def _asked(chart: Path) -> Sequence[Mapping[str, Any]]:
     """Return the dependencies in Chart.yaml."""
     file = chart / "Chart.yaml"
-    try:
-        return tuple(dependencies_of(read_map(read_source(file)), str(file)))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{file} cannot be read: {error}", hint="write a Chart.yaml with name and version") from error
+    return dependencies_of(_read(file, "write a Chart.yaml with name and version"), str(file))
 
 
 def _lock(chart: Path) -> Mapping[str, Any]:
     file = chart / _LOCK
+    return _read(file, "delete it: invoke charts.dependencies") if file.exists() else {}
+
+
+def _read(file: Path, hint: str) -> Mapping[str, Any]:
     try:
-        return read_map(read_source(file)) if file.exists() else {}
+        return read_map(read_source(file))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{file} cannot be read: {error}", hint="delete it: invoke charts.dependencies") from error
+        raise ConfigError(f"{file} cannot be read: {error}", hint=hint) from error
 
 
 def _held(chart: Path, name: str) -> str:
@@ -183,7 +184,6 @@ def _held(chart: Path, name: str) -> str:
 
 
 def _archives(chart: Path, name: str) -> list[Path]:
-    """Return the archives of a dependency in charts/."""
     return sorted(path for path in (chart / "charts").glob("*.tgz") if is_archive_of(name, path.name))
 
 

@@ -146,9 +146,8 @@ def _entry_problems(entry: LockEntry, before: Mapping[str, LockEntry], document:
         first = before[entry.pin].where
         problems.append(document.problem(path, f"chart '{entry.pin}' is locked twice", f"first at {first}"))
     if entry.publisher == "platform":
-        problems.append(
-            document.problem((*path, "publisher"), "publisher 'platform' is reserved for charts of this repository")
-        )
+        message = "publisher 'platform' is reserved for charts of this repository"
+        problems.append(document.problem((*path, "publisher"), message))
     return problems + [
         document.problem((*path, "contract"), f"contract of '{entry.chart}': {message}")
         for message in contract_problems(entry.contract)
@@ -156,7 +155,6 @@ def _entry_problems(entry: LockEntry, before: Mapping[str, LockEntry], document:
 
 
 def _url_problems(entry: LockEntry, document: Document, path: KeyPath) -> Iterator[Problem]:
-    """Yield the problems of an entry's URLs."""
     for key in ("repository", "oci", "git"):
         try:
             url = urlsplit(getattr(entry, key))
@@ -169,7 +167,6 @@ def _url_problems(entry: LockEntry, document: Document, path: KeyPath) -> Iterat
 
 
 def _git_problems(entry: LockEntry, document: Document, path: KeyPath) -> Iterator[Problem]:
-    """Yield the problems of the keys about a Git repository."""
     written = [key for key in ("ref", "commit", "path") if (*path, key) in document.marks]
     if not entry.git:
         for key in written:
@@ -202,10 +199,7 @@ def with_sha256(raw: bytes, pin: str, sha256: str, file: Path, key: str = "sha25
 
 def index_of(data: object, pin: str) -> int:
     """Return the index of an entry in `charts`; -1 if it is not there."""
-    items = data.get("charts", []) if isinstance(data, dict) else []
-    pins = [f"{item['publisher']}/{item['name']}@{item['version']}" if _is_entry(item) else "" for item in items]
-    return pins.index(pin) if pin in pins else -1
-
-
-def _is_entry(item: object) -> bool:
-    return isinstance(item, dict) and {"publisher", "name", "version"} <= item.keys()
+    for index, item in enumerate(data.get("charts", []) if isinstance(data, dict) else ()):
+        if isinstance(item, dict) and pin == f"{item.get('publisher')}/{item.get('name')}@{item.get('version')}":
+            return index
+    return -1

@@ -235,10 +235,8 @@ class Charts:
             problem = next(iter(document.problems), document.problem((), "is empty"))
             raise _wrong(name, problem, "a chart has a Chart.yaml with its name and version")
         if found != chart:
-            problem = document.problem(
-                ("name",), f"calls itself '{found or ''}', not '{chart}', the name of its directory"
-            )
-            raise _wrong(name, problem, "make both the same")
+            message = f"calls itself '{found or ''}', not '{chart}', the name of its directory"
+            raise _wrong(name, document.problem(("name",), message), "make both the same")
         version = str(document.data.get("version", ""))
         dependencies: tuple[str, ...] = ()
         if document.data.get("dependencies") or (path / "requirements.yaml").is_file():

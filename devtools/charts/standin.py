@@ -36,7 +36,6 @@ class StandIns:
     """Makes stand-ins, each once, as archives in a directory that may be deleted at any time."""
 
     def __init__(self, directory: Path) -> None:
-        """Write nothing yet."""
         self._directory = directory
 
     def __call__(self, entry: LockEntry) -> Path:
@@ -173,12 +172,8 @@ def _service(entry: LockEntry, service: Service, workload: Workload | None) -> d
 
 def _behind(service: Service, workloads: tuple[Workload, ...]) -> Workload | None:
     """Return a Service's workload: the one with the longest name that begins the Service's name, else the first."""
-    named = [workload for workload in workloads if _begins(workload.name, service.name)]
+    named = [workload for workload in workloads if f"{service.name}-".startswith(f"{workload.name}-")]
     return max(named, key=lambda workload: len(workload.name), default=next(iter(workloads), None))
-
-
-def _begins(start: str, name: str) -> bool:
-    return name == start or name.startswith(f"{start}-")
 
 
 def _selector(entry: LockEntry, workload: Workload) -> dict[str, str]:

@@ -38,7 +38,6 @@ class _Item:
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """Its metadata, which has a name."""
         found: Mapping[str, Any] = self.data["metadata"]
         return found
 
@@ -155,7 +154,6 @@ def place_in(raw: bytes, shown: Path, body: Mapping[str, Any], steps: Sequence[s
 
 
 def _twice(item: _Item, first: dict[_Identity, _Item]) -> Iterator[Problem]:
-    """Yield a problem for an object that was declared before."""
     other = first.setdefault(item.identity, item)
     if other is not item:
         _, kind, _, name = item.identity
@@ -179,8 +177,3 @@ def syntax_problems(files: Mapping[PurePosixPath, bytes]) -> Iterator[Problem]:
     for path, raw in files.items():
         for document in parse_stream(raw, Path(path)):
             yield from document.problems
-
-
-def at(path: PurePosixPath) -> Location:
-    """Return the place of a whole file or directory."""
-    return Location(file=Path(path))

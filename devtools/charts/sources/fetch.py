@@ -20,7 +20,7 @@ from devtools.charts.sources.run_helm import run_helm
 from devtools.charts.tree import tree_of
 from devtools.errors import ConfigError
 from devtools.helm.chart_commands import OCI, PUBLISHER, SOURCE, HelmCharts, oci_reference, split_credentials
-from devtools.process.runner import Command, Runner
+from devtools.process.runner import Runner
 
 
 class NoSource(ConfigError):
@@ -58,8 +58,8 @@ class Fetcher:
         failed = f"{shown} cannot be pulled from {where}"
         helm = with_sources(self._helm, {SOURCE: (where, access)})
         if not where.startswith(OCI):
-            self._run(helm.update(SOURCE), failed)
-        self._run(replace(helm, ca=access.ca).pull(where, name, version, self._pulled), failed)
+            run_helm(self._runner, helm.update(SOURCE), failed)
+        run_helm(self._runner, replace(helm, ca=access.ca).pull(where, name, version, self._pulled), failed)
         found = sorted(self._pulled.glob("*.tgz"))
         if len(found) != 1:
             raise ConfigError(f"pulling {shown} from {where} returned {len(found)} archives instead of one")
@@ -92,7 +92,7 @@ class Fetcher:
         if missing_dependencies(raw):
             return raw
         raw.unlink()
-        self._run(self._helm.package(chart, archive.parent), f"{chart} cannot be packed")
+        run_helm(self._runner, self._helm.package(chart, archive.parent), f"{chart} cannot be packed")
         return repacked(next(archive.parent.glob("*.tgz")), archive)
 
     def _of_git(self, entry: LockEntry, *, again: bool) -> tuple[Path, str, str]:
@@ -126,14 +126,11 @@ class Fetcher:
         sources = {f"dependency-{number}": (url, self._keys.access(url)) for number, url in enumerate(urls)}
         ca = next((access.ca for url, access in sources.values() if url.startswith(OCI) and access.ca), None)
         helm = replace(with_sources(self._helm, sources), ca=ca)
-        self._run(helm.build_dependencies(chart), f"the dependencies of '{entry.chart}' cannot be fetched")
-        self._run(self._helm.package(chart, self._work), f"'{entry.chart}' cannot be packed")
+        run_helm(self._runner, helm.build_dependencies(chart), f"the dependencies of '{entry.chart}' cannot be fetched")
+        run_helm(self._runner, self._helm.package(chart, self._work), f"'{entry.chart}' cannot be packed")
         # Chart.lock as helm generates it has a timestamp: without it, the same chart always has the same bytes.
         left_out = set() if locked else {f"{entry.name}/{name}" for name in LOCKS}
         return repacked(self._work / archive.name, self._work / "packed.tgz", without=left_out)
-
-    def _run(self, command: Command, failed: str) -> None:
-        run_helm(self._runner, command, failed)
 
 
 def source_of(keys: Keys, entry: LockEntry, source: str) -> tuple[str, Access]:

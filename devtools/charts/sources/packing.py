@@ -23,31 +23,24 @@ def missing_dependencies(archive: Path) -> tuple[str, ...]:
 
     Raises ConfigError if its dependencies cannot be read.
     """
-    wanted = [str(item.get("name") or "") for item in _dependencies(_files(archive))]
+    wanted = [str(item.get("name") or "") for item in _dependencies(archive)]
     with tarfile.open(archive) as file:
         paths = [path_in_chart(member.name).split("/") for member in file]
     held = {parts[1] for parts in paths if parts[0] == "charts" and len(parts) > 1}
-    return tuple(
-        dict.fromkeys(
-            name for name in wanted if name not in held and not any(is_archive_of(name, file) for file in held)
-        )
-    )
+    lacking = (name for name in wanted if name not in held and not any(is_archive_of(name, file) for file in held))
+    return tuple(dict.fromkeys(lacking))
 
 
 def repositories_of(archive: Path) -> list[str]:
     """Return the chart repositories and registries of a chart's dependencies, each once."""
-    found = [str(item.get("repository") or "") for item in _dependencies(_files(archive))]
+    found = [str(item.get("repository") or "") for item in _dependencies(archive)]
     return list(dict.fromkeys(url for url in found if url.startswith(("https://", "http://", OCI))))
 
 
-def _dependencies(files: Mapping[str, bytes]) -> tuple[Mapping[str, Any], ...]:
-    """Return the dependencies of a Chart.yaml, and of the requirements.yaml of older charts."""
+def _dependencies(archive: Path) -> tuple[Mapping[str, Any], ...]:
+    """Return the dependencies in the archive's Chart.yaml, or in the requirements.yaml of an older chart."""
+    files = files_of_archive(read_file(archive), _ABOUT.__contains__, f"chart archive {archive.name}")
     return load_chart(files, lambda _: False).dependencies or ()
-
-
-def _files(archive: Path) -> Mapping[str, bytes]:
-    """Return the archive's files that declare the chart's dependencies."""
-    return files_of_archive(read_file(archive), _ABOUT.__contains__, f"chart archive {archive.name}")
 
 
 def raw_archive(directory: Path, into: Path) -> Path:

@@ -10,8 +10,6 @@ from devtools.helm.failures import classify
 from devtools.process.runner import Command, Result, Runner
 
 _NO_UPDATE = re.compile(r"^\.\.\.Unable to get an update from .*:\n\t(?P<why>.*)", re.MULTILINE)
-
-
 _OWN_INDEX = re.compile(rf" in {SOURCE} index\. \(try 'helm repo update'\)")
 
 
