@@ -289,16 +289,18 @@ def name_of(kind: type[Any]) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
 
 
+def moment(at: float) -> str:
+    """Return seconds since the epoch as RFC 3339 in UTC."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def to_json(event: Event, at: float) -> dict[str, Any]:
     """Return the event as JSON data: `v`, `at` (RFC 3339, UTC), `event`, then its fields."""
-    moment = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return {"v": VERSION, "at": moment, "event": name_of(type(event)), **_plain(event)}
+    return {"v": VERSION, "at": moment(at), "event": name_of(type(event)), **_plain(event)}
 
 
 def _plain(value: Any) -> Any:
     """Return dataclasses and tuples as JSON data."""
     if is_dataclass(value) and not isinstance(value, type):
         return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return value
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value

@@ -39,11 +39,6 @@ def retry_layer(state: RunState, layer: str) -> str:
     return f"invoke layer {layer}{_environment(state)}"
 
 
-def _verb(state: RunState) -> str:
-    """Return `up`, `down` or `layer`; empty if nothing is known."""
-    return state.run.what.partition(" ")[0] if state.run else ""
-
-
 def everything(state: RunState) -> str:
     """Return the command for every layer, for a layer that lacks an object of an earlier one."""
     return f"invoke up{_environment(state)}"
@@ -63,24 +58,20 @@ def retries(state: RunState) -> tuple[str, ...]:
     It is the typed command if that was such a command. Otherwise it has no `--only-test`, even if only a test failed:
     its corrected script must be synced first, and unchanged releases take no time.
     """
-    if _verb(state) == "down":
+    if again(state).startswith("invoke down"):
         return ()  # replaying a layer would restore what was to be removed
-    broken = {item.layer for item in state.releases.values() if item.word == "failed"}
-    broken |= {item.layer for item in state.contracts if item.verdict is Verdict.FAILED}
-    broken |= {item.layer for item in state.tests.values() if item.verdict is Verdict.FAILED}
-    typed = again(state)
-    words = [
-        typed if typed.startswith(f"invoke layer {layer} ") else retry_layer(state, layer) for layer in sorted(broken)
-    ]
-    return (*words, *(retry_layer(state, layer) for layer in sorted(broken) if "--only-test" in typed))
+    failed = [item.layer for item in state.releases.values() if item.word == "failed"]
+    failed += [item.layer for item in state.checks if item.verdict is Verdict.FAILED]
+    layers, typed = sorted({*failed}), again(state)
+    words = [typed if typed.startswith(f"invoke layer {layer} ") else retry_layer(state, layer) for layer in layers]
+    return (*words, *(retry_layer(state, layer) for layer in layers if "--only-test" in typed))
 
 
 def _images(state: RunState) -> tuple[str, ...]:
     """Return the command that loads an image that a node could not pull; only for k3d's nodes."""
     if state.run is None or state.run.provider != "k3d":
         return ()
-    reasons = [item.reason for item in state.releases.values()] + [item.reason for item in state.tests.values()]
-    return ("invoke images.preload",) if any(_NO_IMAGE.search(reason) for reason in reasons) else ()
+    return ("invoke images.preload",) if any(_NO_IMAGE.search(item.reason) for item in state.items) else ()
 
 
 def next_commands(state: RunState) -> tuple[str, ...]:

@@ -24,7 +24,20 @@ def checks_json(
     seconds: float,
 ) -> dict[str, Any]:
     """Return the documented `check` document."""
-    rows = [_finding_json(item) for item in findings]
+    rows = [
+        {
+            "file": str(item.where.file),
+            "line": item.where.line,
+            "column": item.where.column,
+            "severity": item.severity,
+            "check": item.check,
+            "message": item.message,
+            "hint": item.hint,
+            "environments": list(item.environments),
+            "releases": list(item.releases),
+        }
+        for item in findings
+    ]
     return {
         "version": VERSION,
         "kind": "check",
@@ -38,21 +51,6 @@ def checks_json(
             "warnings": sum(row["severity"] == "warning" for row in rows),
         },
         "findings": rows,
-    }
-
-
-def _finding_json(item: Finding) -> dict[str, Any]:
-    """Return one element of `findings`."""
-    return {
-        "file": str(item.where.file),
-        "line": item.where.line,
-        "column": item.where.column,
-        "severity": item.severity,
-        "check": item.check,
-        "message": item.message,
-        "hint": item.hint,
-        "environments": list(item.environments),
-        "releases": list(item.releases),
     }
 
 

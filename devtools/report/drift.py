@@ -52,7 +52,6 @@ def fix_json(exit_code: int, fixed: Iterable[str], left: Sequence[ReleaseDrift])
 
 
 def _release_json(item: ReleaseDrift) -> dict[str, Any]:
-    """Return one element of `releases`."""
     return {
         "release": str(item.release.id),
         "layer": item.release.layer,
@@ -68,7 +67,6 @@ def _release_json(item: ReleaseDrift) -> dict[str, Any]:
 
 
 def _object_json(item: ObjectDrift) -> dict[str, Any]:
-    """Return one element of a release's `drifts`."""
     return {
         **ref_json(item.ref),
         "state": item.state,
@@ -124,7 +122,6 @@ def _standing(release: Mapping[str, Any]) -> str:
 
 
 def _object_lines(release: Mapping[str, Any], drift: Mapping[str, Any], width: int) -> list[Line]:
-    """Return one object and its fields."""
     once = release["compared_status"] == "deployed"  # otherwise it may never have existed
     where = f" in {drift['namespace']}" if drift["namespace"] else ""
     verdict = {"changed": "", "missing": "is gone" if once else "is not there", "refused": "cannot be applied"}[
@@ -134,7 +131,9 @@ def _object_lines(release: Mapping[str, Any], drift: Mapping[str, Any], width: i
     lines = with_note((Span(f"  {drift['kind']}/{drift['name']}{where}"),), verdict, width, "bad")
     for field in drift["fields"]:
         lines += wrapped(f"{field['path']}: {_field_text(field)}", width, "    ")
-        lines += wrapped(_by(field), width, "      ", "dim")
+        owner = f"by {field['manager']}" + (f" at {field['at']}" if field["at"] else "")
+        unowned = "no field manager owns it now: the cluster does not say who removed it"
+        lines += wrapped(owner if field["manager"] else unowned, width, "      ", "dim")
     return lines
 
 
@@ -146,15 +145,7 @@ def _field_text(field: Mapping[str, Any]) -> str:
     return f"{'not declared' if field['added'] else declared} → {'gone' if field['removed'] else live}"
 
 
-def _by(field: Mapping[str, Any]) -> str:
-    """Return who changed the field."""
-    if not field["manager"]:
-        return "no field manager owns it now: the cluster does not say who removed it"
-    return f"by {field['manager']}" + (f" at {field['at']}" if field["at"] else "")
-
-
 def _summary(document: Mapping[str, Any], width: int) -> list[Line]:
-    """Return the totals."""
     counts = document["counts"]
     compared = (
         f"{plural(counts['objects'], 'object')} of {plural(counts['releases'] - counts['not_compared'], 'release')}"

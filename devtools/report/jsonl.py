@@ -14,7 +14,6 @@ class JsonLines:
     """Writes each event as one JSON line, as `docs/events.md` describes them."""
 
     def __init__(self, stream: TextIO) -> None:
-        """Write to `stream`; a closed pipe is not an error."""
         self._writer = Writer(stream)
 
     def emit(self, event: Event, at: float) -> None:
@@ -25,19 +24,14 @@ class JsonLines:
         """Do nothing: every line is written."""
 
 
-class JsonSummary:
+class JsonSummary(Summary):
     """Writes the run summary of `docs/output.md` at the end, and nothing else."""
 
     def __init__(self, stream: TextIO) -> None:
-        """Write to `stream`."""
+        super().__init__()
         self._writer = Writer(stream)
-        self._summary = Summary()
-
-    def emit(self, event: Event, at: float) -> None:
-        """Take it into account."""
-        self._summary.emit(event, at)
 
     def close(self) -> None:
         """Write the document; none if nothing ran, so that an error's document is the only one."""
-        if self._summary.run is not None:
-            self._writer.write(json.dumps(self._summary.to_json(), indent=2))
+        if self.run is not None:
+            self._writer.write(json.dumps(self.to_json(), indent=2))

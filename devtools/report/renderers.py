@@ -65,14 +65,14 @@ def renderer(
         from devtools.report.jsonl import JsonLines
 
         return (JsonLines(out),)
+    from devtools.report.terminal.plain import Plain, Ticking
+
     if kind == "live":
-        from devtools.report.terminal.live import LiveView
+        from devtools.report.terminal.live import RATE, LiveView
 
         view_out, view_err = console(out, environ), console(err, environ)
         if view_err.width >= _NARROW:
-            return (LiveView(view_out, view_err, clock=clock, cwd=cwd, verbose=verbose),)
-    from devtools.report.terminal.plain import Plain, Ticking
-
+            return (Ticking(LiveView(view_out, view_err, clock=clock, cwd=cwd, verbose=verbose), clock, 1 / RATE),)
     plain = Ticking(Plain(out, err, cwd=cwd, verbose=verbose, final=kind != "json"), clock)
     if kind != "json":
         return (plain,)

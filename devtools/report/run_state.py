@@ -75,7 +75,6 @@ class Tail:
     """The last lines of a log, and how many there were."""
 
     def __init__(self) -> None:
-        """No lines yet."""
         self._lines: deque[tuple[str, str]] = deque(maxlen=TAIL)
         self._containers: set[str] = set()
         self.total = 0
@@ -103,7 +102,6 @@ class RunState:
     """A sink that collects the state of the run for renderers; it writes nothing."""
 
     def __init__(self) -> None:
-        """Nothing has happened yet."""
         self.run: RunStarted | None = None
         self.plan: PlanMade | None = None
         self.finished: RunFinished | None = None
@@ -173,6 +171,16 @@ class RunState:
         self._note(event.release, event.layer, **changes)
 
     @property
+    def items(self) -> tuple[ReleaseResult | SmokeResult, ...]:
+        """The releases and the tests."""
+        return (*self.releases.values(), *self.tests.values())
+
+    @property
+    def checks(self) -> tuple[SmokeResult | ContractChecked, ...]:
+        """The tests and the contracts: what has a verdict."""
+        return (*self.tests.values(), *self.contracts)
+
+    @property
     def seconds(self) -> float:
         """How long it took, from the run's first event to its last."""
         begun = self.started_at if self.started_at is not None else self.last_at
@@ -182,9 +190,8 @@ class RunState:
     @property
     def left_out(self) -> str:
         """Why no test was run, if all were skipped for one reason; otherwise empty."""
-        reasons = {test.reason for test in self.tests.values() if test.test == ALL and test.word == "skipped"}
-        alone = len(reasons) == 1 and all(test.test == ALL and test.word == "skipped" for test in self.tests.values())
-        return reasons.pop() if alone else ""
+        skipped = [test.reason for test in self.tests.values() if test.test == ALL and test.word == "skipped"]
+        return skipped[0] if len({*skipped}) == 1 and len(skipped) == len(self.tests) else ""
 
     def result(self) -> str:
         """Return the run in one word: passed, simulated, unchanged, planned, failed or interrupted."""
@@ -194,13 +201,12 @@ class RunState:
             return "failed"
         if self.plan is not None and self.plan.dry_run:
             return "planned"
-        tests = [test.verdict for test in self.tests.values()]
         idle = {Outcome.UNCHANGED, Outcome.DISABLED}
         still = bool(self.releases) and all(item.outcome in idle for item in self.releases.values())
-        if still and all(verdict is Verdict.SKIPPED for verdict in tests):
+        if still and all(test.verdict is Verdict.SKIPPED for test in self.tests.values()):
             return "unchanged"
-        checks = [*tests, *(item.verdict for item in self.contracts)]
-        return "simulated" if Verdict.SIMULATED in checks or self.simulated_pods else "passed"
+        simulated = any(item.verdict is Verdict.SIMULATED for item in self.checks)
+        return "simulated" if simulated or self.simulated_pods else "passed"
 
     @property
     def simulated_pods(self) -> int:
@@ -209,34 +215,25 @@ class RunState:
 
     def has_failed(self) -> bool:
         """Return whether anything failed."""
-        outcomes = (item.outcome for item in self.releases.values())
-        verdicts = [test.verdict for test in self.tests.values()] + [item.verdict for item in self.contracts]
-        return Outcome.FAILED in outcomes or Verdict.FAILED in verdicts
+        return any(item.outcome is Outcome.FAILED for item in self.releases.values()) or any(
+            item.verdict is Verdict.FAILED for item in self.checks
+        )
 
     def cause(self, release: str) -> tuple[str, ...]:
         """Return the releases whose failure prevented a skipped one, found along the plan's needs."""
         found: list[str] = []
-        visited, todo = {release}, list(self._needs(release))
+        visited, todo = {release}, [*self.releases[release].needs]
         while todo:
             name = todo.pop(0)
-            if name in visited:
+            known = self.releases.get(name)
+            if name in visited or known is None:
                 continue
             visited.add(name)
-            if self._broke(name):
+            if known.word in {"failed", "interrupted", "blocked"}:
                 found.append(name)
             else:
-                todo += self._needs(name)
+                todo += known.needs
         return tuple(found)
-
-    def _needs(self, release: str) -> tuple[str, ...]:
-        """Return the needs of a release, as far as this run knows them."""
-        known = self.releases.get(release)
-        return known.needs if known else ()
-
-    def _broke(self, release: str) -> bool:
-        """Return whether others were skipped because of this release itself."""
-        known = self.releases.get(release)
-        return known is not None and known.word in {"failed", "interrupted", "blocked"}
 
     def why(self, item: ReleaseResult) -> str:
         """Return the reason for a release's outcome; a skipped one always names its cause."""

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
-from devtools.events import Outcome, PlannedStep, Verdict
+from devtools.events import Outcome, PlanMade, PlannedStep, Verdict, moment
 from devtools.report import advice
 from devtools.report.run_state import ALL, ReleaseResult, RunState, SmokeResult
 
@@ -23,24 +22,25 @@ class Summary(RunState):
 
     def to_json(self) -> dict[str, Any]:
         """Return the documented run summary."""
-        steps = {step.release: step for step in (self.plan.steps if self.plan else ())}
+        plan = self.plan or PlanMade(layers=(), steps=(), dry_run=False)
+        steps = {step.release: step for step in plan.steps}
         end = self.finished
         return {
             "version": VERSION,
             "kind": "run-summary",
             **{key: getattr(self.run, key, "") for key in _OF_RUN},
-            "started": _moment(self.started_at),
-            "finished": _moment(self.last_at),
-            "dry_run": bool(self.plan and self.plan.dry_run),
+            "started": None if self.started_at is None else moment(self.started_at),
+            "finished": None if self.last_at is None else moment(self.last_at),
+            "dry_run": plan.dry_run,
             "result": self.result(),
             "exit_code": end.exit_code if end else None,
             "reason": end.reason if end else "the run ended without saying how",
             "hint": end.hint if end else "",
             "seconds": round(self.seconds, 3),
-            "sets": [asdict(one) for one in self.plan.sets] if self.plan else [],
-            "before": list(self.plan.before) if self.plan else [],
-            "after": list(self.plan.after) if self.plan else [],
-            "layers": list(self.plan.layers) if self.plan else [],
+            "sets": [asdict(one) for one in plan.sets],
+            "before": list(plan.before),
+            "after": list(plan.after),
+            "layers": list(plan.layers),
             "counts": self._counts(),
             "releases": [self._release_json(item, steps.get(name)) for name, item in self.releases.items()],
             "tests": [self._test_json(item) for item in self.tests.values()],
@@ -64,7 +64,6 @@ class Summary(RunState):
         }
 
     def _release_json(self, item: ReleaseResult, step: PlannedStep | None) -> dict[str, Any]:
-        """One element of `releases`; `step` is what its plan shows."""
         return {
             "release": item.release,
             "layer": item.layer,
@@ -88,7 +87,6 @@ class Summary(RunState):
         }
 
     def _test_json(self, item: SmokeResult) -> dict[str, Any]:
-        """One element of `tests`."""
         return {
             "release": item.release,
             "layer": item.layer,
@@ -105,10 +103,3 @@ def _tally(words: Iterable[str], order: list[str]) -> dict[str, int]:
     """Return how often each word of `order` occurs."""
     listed = list(words)
     return {word.replace(" ", "_"): listed.count(word) for word in order}
-
-
-def _moment(at: float | None) -> str | None:
-    """Return a time as RFC 3339 in UTC."""
-    if at is None:
-        return None
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

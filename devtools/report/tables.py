@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from devtools.helm.labels import TESTS_FAILED
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from devtools.clusters.provider import ClusterStatus
 
 VERSION = 1
-_WIDTH = 80  # columns without a terminal
+_WIDTH = 80  # columns of files and pipes
 _STYLES: dict[str, Style] = {
     "deployed": "good",
     "failed": "bad",
@@ -59,20 +58,16 @@ def show_document(document: dict[str, Any], lines: Any, output: str, out: TextIO
         Writer(out).write(json.dumps(document, indent=2))
         return
     if not use_color(isatty=out.isatty(), environ=environ):
-        Writer(out).lines(lines(document, _width(out)))
+        import shutil
+
+        width = shutil.get_terminal_size((_WIDTH, 24)).columns if out.isatty() else _WIDTH
+        Writer(out).lines(lines(document, width))
         return
     from devtools.report.terminal.live import rich_text
 
     screen = console(out, environ)
     for line in lines(document, screen.width):
         screen.print(rich_text(line), soft_wrap=True, highlight=False)
-
-
-def _width(out: TextIO) -> int:
-    """Return the columns of a terminal without colours; a fixed number for files and pipes."""
-    import shutil
-
-    return shutil.get_terminal_size((_WIDTH, 24)).columns if out.isatty() else _WIDTH
 
 
 def layers_json(stack: Stack, facts: Facts | None, note: str = "", whole: Stack | None = None) -> dict[str, Any]:
@@ -83,7 +78,18 @@ def layers_json(stack: Stack, facts: Facts | None, note: str = "", whole: Stack 
         "stack": stack.name,
         "environment": stack.environment.name,
         "note": note,
-        "layers": [_layer_json(layer, facts, stack.root) for layer in stack.layers],
+        "layers": [
+            {
+                "layer": layer.name,
+                "alias": layer.alias,
+                "stage": layer.stage,
+                "critical": layer.critical,
+                "inactive": layer.inactive,
+                "file": shown(layer.file, stack.root),
+                "releases": [_release_json(release, layer, facts) for release in layer.releases],
+            }
+            for layer in stack.layers
+        ],
         "undeclared": _undeclared(whole or stack, facts),
     }
 
@@ -95,21 +101,7 @@ def _undeclared(stack: Stack, facts: Facts | None) -> list[str]:
     return sorted(str(fact.id) for fact in found if fact.stack == stack.name and fact.id not in declared)
 
 
-def _layer_json(layer: Layer, facts: Facts | None, root: Path) -> dict[str, Any]:
-    """One element of `layers`."""
-    return {
-        "layer": layer.name,
-        "alias": layer.alias,
-        "stage": layer.stage,
-        "critical": layer.critical,
-        "inactive": layer.inactive,
-        "file": shown(layer.file, root),
-        "releases": [_release_json(release, layer, facts) for release in layer.releases],
-    }
-
-
 def _release_json(release: Release, layer: Layer, facts: Facts | None) -> dict[str, Any]:
-    """One element of a layer's `releases`."""
     fact = facts.releases.get(release.id) if facts else None
     return {
         "release": str(release.id),
@@ -122,7 +114,8 @@ def _release_json(release: Release, layer: Layer, facts: Facts | None) -> dict[s
         "disabled_by": release.disabled_by or layer.inactive,
         "state": fact.status if fact else "unknown" if facts is None else "absent",
         "revision": fact.revision if fact else 0,
-        "ready": _ready(fact),
+        # this revision became ready, and all its objects still exist
+        "ready": fact is not None and bool(fact.digest) and fact.ready == fact.digest and not fact.missing,
         "tests": _tests(release, fact),
         "missing": [str(item) for item in fact.missing] if fact else [],
     }
@@ -135,11 +128,6 @@ def _tests(release: Release, fact: ReleaseFact | None) -> str | None:
     if fact is None or not fact.tested:
         return "unknown"
     return "failed" if fact.tested == TESTS_FAILED else "passed"
-
-
-def _ready(fact: ReleaseFact | None) -> bool:
-    """Return whether this revision became ready and all its objects still exist."""
-    return fact is not None and bool(fact.digest) and fact.ready == fact.digest and not fact.missing
 
 
 def layers_lines(document: Mapping[str, Any], width: int) -> list[Line]:
@@ -175,7 +163,6 @@ def _state(item: Mapping[str, Any]) -> str:
 
 
 def _release_lines(item: Mapping[str, Any], pad: int, states: int, width: int) -> list[Line]:
-    """One release."""
     state = _state(item)
     chart = f"{item['chart']} {item['chart_version']}".strip() + (" (stand-in)" if item["stand_in"] else "")
     head = (Span(f"  {item['release']:<{pad}}  "), Span(f"{state:<{states}}", _STYLES.get(state, "dim")))

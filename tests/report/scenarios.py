@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from devtools import events as ev
+from devtools.report.terminal.live import LiveView
 from devtools.report.terminal.plain import Plain
 
 START = 1_767_225_600.0  # 2026-01-01T00:00:00Z
@@ -375,7 +376,7 @@ def play(script: Script, *sinks: ev.Sink) -> None:
         while now + 1 < at:
             now += 1
             for sink in sinks:
-                if isinstance(sink, Plain):
+                if isinstance(sink, Plain | LiveView):
                     sink.tick(START + now)
         for sink in sinks:
             sink.emit(event, START + at)

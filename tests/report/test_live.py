@@ -18,6 +18,7 @@ from devtools.errors import ConfigError
 from devtools.report.renderers import choose, renderer, use_color
 from devtools.report.run_state import RunState
 from devtools.report.terminal.live import LiveView, View
+from devtools.report.terminal.plain import Ticking
 from devtools.report.text import ASCII, UNICODE, Marks
 from devtools.testing import FakeClock
 from tests.kits.terminal import Terminal
@@ -89,8 +90,7 @@ def test_a_layer_whose_tests_failed_has_not_succeeded(verdict: ev.Verdict, line:
     assert drawn(script, 13.0)[1] == line
 
 
-def test_no_line_is_lost_while_the_view_is_redrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devtools.report.terminal.live._RATE", 500)
+def test_no_line_is_lost_while_the_view_is_redrawn() -> None:
     terminal = Terminal(80, 30)
     console = Console(file=terminal, width=80, height=30, force_terminal=True, color_system=None, _environ={})
 
@@ -99,7 +99,7 @@ def test_no_line_is_lost_while_the_view_is_redrawn(monkeypatch: pytest.MonkeyPat
         time.sleep(0.002)
         return START
 
-    view = LiveView(console, console, clock=clock, cwd=Path("/repo"), verbose=True)
+    view = Ticking(LiveView(console, console, clock=clock, cwd=Path("/repo"), verbose=True), clock, every=1 / 500)
     script = SCENARIOS["green"]()
     start = next(at for at, (event, _) in enumerate(script) if isinstance(event, ev.StepStarted))
     for event, at in script[: start + 1]:
@@ -149,10 +149,7 @@ def test_the_last_screen_is_the_plain_one_with_colour(name: str, *, color: bool)
     console = Console(
         file=screen, width=80, height=24, force_terminal=True, no_color=not color, color_system="standard", _environ={}
     )
-    play(
-        SCENARIOS[name](),
-        LiveView(console, console, clock=FakeClock(START), cwd=Path("/repo"), auto_refresh=False),
-    )
+    play(SCENARIOS[name](), LiveView(console, console, clock=FakeClock(START), cwd=Path("/repo")))
     seen = screen.getvalue()
     assert ("\x1b[1;31m" in seen or "\x1b[32m" in seen or "\x1b[33m" in seen) is color
     from rich.text import Text

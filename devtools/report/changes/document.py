@@ -50,11 +50,7 @@ def _counts(plan: Plan, releases: Sequence[Mapping[str, Any]]) -> dict[str, int]
     does = Counter(item["action"] for item in objects)
     return {
         "releases": len(plan.steps),
-        "unchanged": steps[Action.UNCHANGED],
-        "install": steps[Action.INSTALL],
-        "upgrade": steps[Action.UPGRADE],
-        "uninstall": steps[Action.UNINSTALL],
-        "blocked": steps[Action.BLOCKED],
+        **{name: steps[Action(name)] for name in ("unchanged", "install", "upgrade", "uninstall", "blocked")},
         "not_predicted": sum(bool(release["problem"]) for release in releases),
         **{name: does[name] for name in ("add", "change", "replace", "remove", "keep", "refuse")},
         "restarts": sum(item["restarts"] for item in objects),
@@ -62,7 +58,6 @@ def _counts(plan: Plan, releases: Sequence[Mapping[str, Any]]) -> dict[str, int]
 
 
 def _release_json(step: Step, found: ReleaseChange | None, redactor: Redactor) -> dict[str, Any]:
-    """Return one element of `releases`."""
     chart = step.release.chart
     syncs = step.action in SYNCED
     return {
@@ -78,17 +73,19 @@ def _release_json(step: Step, found: ReleaseChange | None, redactor: Redactor) -
         "commands": [redactor.hide([*hook.argv]) for hook in step.release.before if syncs],
         "after": [redactor.hide([*hook.argv]) for hook in step.release.after if syncs],
         "on_failure": step.release.on_failure if syncs else "keep",
-        "hooks": [_hook_json(hook.events, hook.object) for hook in (found.hooks if found else ())],
+        "hooks": [
+            {
+                "events": list(hook.events),
+                "kind": hook.object["kind"],
+                "name": str((hook.object.get("metadata") or {}).get("name", "")),
+            }
+            for hook in (found.hooks if found else ())
+        ],
         "objects": [_object_json(item) for item in (found.objects if found else ())],
     }
 
 
-def _hook_json(events: Sequence[str], item: Mapping[str, Any]) -> dict[str, Any]:
-    return {"events": list(events), "kind": item["kind"], "name": str((item.get("metadata") or {}).get("name", ""))}
-
-
 def _object_json(item: ObjectChange) -> dict[str, Any]:
-    """Return one element of a release's `objects`."""
     return {
         **ref_json(item.ref),
         "action": item.does,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from devtools.base.words import plural
@@ -40,11 +40,13 @@ def changes_lines(document: Mapping[str, Any], width: int) -> list[Line]:
     lines += [(Span(f"then runs {clean(shlex.join(command))}", "dim"),) for command in document["after"]]
     for notice in document["notices"]:
         lines += wrapped(f"! {notice}", width, "", "warn")
-    return [*lines, *_summary(document, width)]
+    counts = document["counts"]
+    bad = counts["refuse"] or counts["blocked"] or counts["not_predicted"]
+    style: Style = "bad" if bad else "strong" if document["releases"] else "good"
+    return [*lines, *wrapped(summary(document), width, "", style)]
 
 
 def _release_lines(release: Mapping[str, Any], width: int) -> Iterator[Line]:
-    """Yield one release with its objects."""
     is_bad = release["action"] == "blocked"
     head: Line = (Span(f"  {release['release']}", "strong"), Span(f"  {release['action']}", "bad" if is_bad else ""))
     if release["stand_in"]:
@@ -205,17 +207,7 @@ def summary(document: Mapping[str, Any]) -> str:
     releases = [f"{counts[name]} to {name}" for name in ("install", "upgrade", "uninstall") if counts[name]]
     releases += [f"{counts['blocked']} blocked"] if counts["blocked"] else []
     releases += [f"{counts['not_predicted']} that cannot be rendered"] if counts["not_predicted"] else []
-    text = f"Releases: {', '.join([*releases, *_unchanged(counts)])}. Objects: {', '.join(objects) or 'no changes'}"
+    releases += [f"{counts['unchanged']} unchanged"] if counts["unchanged"] else []
+    text = f"Releases: {', '.join(releases)}. Objects: {', '.join(objects) or 'no changes'}"
     text += f"; restarts {plural(counts['restarts'], 'pod')}" if counts["restarts"] else ""
     return f"{text} ({took})"
-
-
-def _unchanged(counts: Mapping[str, int]) -> Sequence[str]:
-    return [f"{counts['unchanged']} unchanged"] if counts["unchanged"] else []
-
-
-def _summary(document: Mapping[str, Any], width: int) -> list[Line]:
-    counts = document["counts"]
-    bad = counts["refuse"] or counts["blocked"] or counts["not_predicted"]
-    style: Style = "bad" if bad else "strong" if document["releases"] else "good"
-    return wrapped(summary(document), width, "", style)

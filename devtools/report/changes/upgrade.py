@@ -20,7 +20,8 @@ def upgrade_lines(document: _Row, width: int) -> list[Line]:
     """Return the document as lines; one line if there is no other version."""
     if document["from"] == document["to"]:
         return [(Span(_head(document), "good"),)]
-    lines: list[Line] = [(Span(_head(document), "strong"),), *_notices(document, width)]
+    lines: list[Line] = [(Span(_head(document), "strong"),)]
+    lines += [line for notice in document["notices"] for line in wrapped(f"! {notice}", width, "", "warn")]
     for part in ("metadata", "dependencies"):
         lines += _section(_TITLES[part], [_change_line(row) for row in document[part]])
     lines += _section("Values that are set here", (line for row in _set(document) for line in _value_lines(row)))
@@ -87,11 +88,6 @@ def _end(document: _Row) -> str:
         why = f"{document['to']} cannot be rendered for {', '.join(broken)}"
         return f"Nothing was written: {why}. Change the values first, or write it anyway with --force"
     return f"Nothing was written. To write: {files}.{contract}"
-
-
-def _notices(document: _Row, width: int) -> Iterator[Line]:
-    for notice in document["notices"]:
-        yield from wrapped(f"! {notice}", width, "", "warn")
 
 
 def _section(title: str, lines: Iterable[Line]) -> list[Line]:

@@ -39,55 +39,51 @@ _STYLES: dict[str, Style] = {"failed": "bad", "interrupted": "bad"}
 
 def final_lines(state: RunState, screen: Screen) -> list[Line]:
     """Return the whole last screen."""
-    width, cwd = screen.width, screen.cwd
     lines: list[Line] = []
     if state.plan and state.plan.dry_run:
-        lines += plan_lines(state.plan, width, verbose=True)
-    elif state.releases:
-        lines += [(), *_table(state, screen.marks, width, verbose=screen.verbose)]
-    if not (state.plan and state.plan.dry_run):
-        lines += _failures(state, width, cwd)
-    lines += [(), *_headline(state), *_notices(state, width)]
-    return [*lines, *_footer(state, cwd)]
+        lines += plan_lines(state.plan, screen.width, verbose=True)
+    else:
+        lines += [(), *_table(state, screen)] if state.releases else []
+        lines += _failures(state, screen)
+    return [*lines, (), *_headline(state), *_notices(state, screen.width), *_footer(state, screen.cwd)]
 
 
-def _table(state: RunState, marks: Marks, width: int, *, verbose: bool) -> list[Line]:
+def _table(state: RunState, screen: Screen) -> list[Line]:
     """Return every layer with its releases, tests and contracts; quiet ones are counted."""
     lines: list[Line] = [(Span("Summary", "strong"),)]
-    pad = release_width(tuple(state.releases), width)
-    tests = release_width([test_label(test) for test in state.tests.values()], width)
-    layers = dict.fromkeys(
-        [item.layer for item in state.releases.values()] + [item.layer for item in state.tests.values()]
-    )
-    for layer in layers:
+    pad = release_width(tuple(state.releases), screen.width)
+    tests = release_width([test_label(test) for test in state.tests.values()], screen.width)
+    for layer in dict.fromkeys(item.layer for item in state.items):
         lines.append((Span(f"  {layer}", "strong"),))
-        lines += _release_rows(state, layer, marks, width, pad, verbose=verbose)
-        lines += _test_rows(state, layer, marks, width, tests)
+        lines += _release_rows(state, layer, screen, pad)
+        lines += _test_rows(state, layer, screen, tests)
     return lines
 
 
-def _release_rows(state: RunState, layer: str, marks: Marks, width: int, pad: int, *, verbose: bool) -> list[Line]:
+def _release_rows(state: RunState, layer: str, screen: Screen, pad: int) -> list[Line]:
     """Return the releases of a layer; several unchanged, disabled or unreached ones are one row."""
     lines: list[Line] = []
     items = [item for item in state.releases.values() if item.layer == layer]
     collapsed = _QUIET if len(state.releases) <= _LISTED else _OUTCOMES
-    for word in () if verbose else collapsed:
+    for word in () if screen.verbose else collapsed:
         for reason in dict.fromkeys(_release_note(state, item) for item in items if item.word == word):
             group = [item for item in items if item.word == word and _release_note(state, item) == reason]
             if word in _BROKEN or len(group) <= _COLLAPSE:
                 continue
             items = [item for item in items if item not in group]
-            head: Line = (Span("    "), badge(word, marks), Span(f" {plural(len(group), 'release')}"))
-            lines += with_note(head, reason or contracts_text(state, [item.release for item in group]), width)
+            head: Line = (Span("    "), badge(word, screen.marks), Span(f" {plural(len(group), 'release')}"))
+            lines += with_note(head, reason or contracts_text(state, [item.release for item in group]), screen.width)
             if word == "skipped":
-                lines += wrapped(", ".join(item.release for item in group), width, "        ", "dim")
+                lines += wrapped(", ".join(item.release for item in group), screen.width, "        ", "dim")
     for item in items:
-        head = _row(item.word, item.release, item.seconds, marks, pad)
-        lines += with_note(head, _row_note(state, item), width)
+        head = _row(item.word, item.release, item.seconds, screen.marks, pad)
+        contracts = "" if item.word in _BROKEN else contracts_text(state, [item.release])
+        note = ", ".join(part for part in (_release_note(state, item), contracts) if part)
+        lines += with_note(head, note, screen.width)
     return lines
 
 
-def _test_rows(state: RunState, layer: str, marks: Marks, width: int, pad: int) -> list[Line]:
+def _test_rows(state: RunState, layer: str, screen: Screen, pad: int) -> list[Line]:
     """Return the tests of a layer; several that were skipped for the same reason are one row."""
     lines: list[Line] = []
     items = [item for item in state.tests.values() if item.layer == layer]
@@ -95,11 +91,11 @@ def _test_rows(state: RunState, layer: str, marks: Marks, width: int, pad: int) 
         group = [item for item in items if item.word == "skipped" and item.reason == reason]
         if len(group) > _COLLAPSE:
             items = [item for item in items if item not in group]
-            row: Line = (Span("    "), badge("skipped", marks), Span(f" {plural(len(group), 'test')}"))
-            lines += with_note(row, reason, width)
+            row: Line = (Span("    "), badge("skipped", screen.marks), Span(f" {plural(len(group), 'test')}"))
+            lines += with_note(row, reason, screen.width)
     for item in items:
-        head = _row(item.word, test_label(item), item.seconds, marks, pad)
-        lines += with_note(head, item.reason if item.word != "failed" else "", width)
+        head = _row(item.word, test_label(item), item.seconds, screen.marks, pad)
+        lines += with_note(head, item.reason if item.word != "failed" else "", screen.width)
     return lines
 
 
@@ -110,38 +106,25 @@ def _release_note(state: RunState, item: ReleaseResult) -> str:
     return "stand-in chart" if item.stand_in else ""
 
 
-def _row_note(state: RunState, item: ReleaseResult) -> str:
-    """Return the note with the release's contracts if it succeeded."""
-    contracts = "" if item.word in _BROKEN else contracts_text(state, [item.release])
-    return ", ".join(part for part in (_release_note(state, item), contracts) if part)
-
-
 def _row(word: str, subject: str, seconds: float, marks: Marks, pad: int) -> Line:
-    """One row of the table."""
     took = duration(seconds) if seconds >= 0.05 else ""
     return (Span("    "), badge(word, marks), Span(f" {subject:<{pad}}"), Span(f"  {took:>6}", "dim"))
 
 
-def _failures(state: RunState, width: int, cwd: Path) -> list[Line]:
+def _failures(state: RunState, screen: Screen) -> list[Line]:
     """Return the failures: the first few in full, of each of the others what and why."""
-    releases = [item for item in state.releases.values() if item.word in {"failed", "interrupted", "blocked"}]
-    tests = [item for item in state.tests.values() if item.word in {"failed", "interrupted"}]
+    releases = [item for item in state.releases.values() if item.word in _BROKEN]
+    tests = [item for item in state.tests.values() if item.word in _BROKEN]
     named = {item.release for item in releases}
-    blocks = [(_release_failure(state, item, width, cwd), state.why(item)) for item in releases]
-    blocks += [(_test_failure(state, item, width, cwd), item.reason) for item in tests]
+    blocks = [(_release_failure(state, item, screen), state.why(item)) for item in releases]
+    blocks += [(_test_failure(state, item, screen), item.reason) for item in tests]
     alone = [item for item in state.contracts if item.verdict is Verdict.FAILED and item.release not in named]
     for item in alone:
         title = (Span("FAILED", "bad"), Span(f" contract {clean(item.contract)} of {item.release}", "strong"))
-        blocks.append(([title, *wrapped(contract_note(item), width, "  ")], contract_note(item)))
-    lines: list[Line] = []
-    for block, _ in blocks[:_IN_FULL]:
-        lines += [(), *block]
-    more = blocks[_IN_FULL:]
-    return [
-        *lines,
-        *([()] if more else []),
-        *(line for block, why in more for line in _short_failure(block[0], why, width)),
-    ]
+        blocks.append(([title, *wrapped(contract_note(item), screen.width, "  ")], contract_note(item)))
+    lines = [line for block, _ in blocks[:_IN_FULL] for line in ((), *block)]
+    more = [line for block, why in blocks[_IN_FULL:] for line in _short_failure(block[0], why, screen.width)]
+    return [*lines, *([(), *more] if more else [])]
 
 
 def _short_failure(title: Line, why: str, width: int) -> list[Line]:
@@ -152,30 +135,23 @@ def _short_failure(title: Line, why: str, width: int) -> list[Line]:
     return [title, *lines[:_REASON_LINES]]
 
 
-def _release_failure(state: RunState, item: ReleaseResult, width: int, cwd: Path) -> list[Line]:
+def _release_failure(state: RunState, item: ReleaseResult, screen: Screen) -> list[Line]:
     """Return a failed release: what, why, the cluster's messages, the log, what to type."""
     after = f" after {duration(item.seconds)}" if item.seconds else ""
-    title = (
-        Span(item.word.upper(), "bad"),
-        Span(f" {item.release}", "strong"),
-        Span(f" (layer {item.layer}){after}"),
-    )
+    title = (Span(item.word.upper(), "bad"), Span(f" {item.release}", "strong"), Span(f" (layer {item.layer}){after}"))
     why = state.why(item) or "no reason reported"
-    lines: list[Line] = [title, *wrapped(why, width, "  ")]
+    lines: list[Line] = [title, *wrapped(why, screen.width, "  ")]
     if item.waiting:
-        lines += wrapped(f"It was waiting for {item.waiting}.", width, "  ")
+        lines += wrapped(f"It was waiting for {item.waiting}.", screen.width, "  ")
     broken = [c for c in state.contracts if c.release == item.release and c.verdict is Verdict.FAILED]
     names = tuple(f"contract {contract.contract}:" for contract in broken)
     for name, contract in zip(names, broken, strict=True):
-        lines += [] if why.startswith(name) else wrapped(f"{name} {contract_note(contract)}", width, "  ")
+        lines += [] if why.startswith(name) else wrapped(f"{name} {contract_note(contract)}", screen.width, "  ")
     tail = state.tails.get((item.release, ""))
     quoted_lines = item.details or (_unexplained(tail.lines, why) if tail and item.word == "failed" else ())
     lines += _quoted(tuple(line for line in quoted_lines if not line.startswith(names)))
-    return lines + _pointers(
-        hint=item.hint,
-        log=log_path(state, advice.release_log(item.release), cwd) if item.logged else "",
-        width=width,
-    )
+    lines += _hint(item.hint, screen.width)
+    return [*lines, _log(state, advice.release_log(item.release), screen)] if item.logged else lines
 
 
 def _unexplained(printed: Sequence[str], why: str) -> tuple[str, ...]:
@@ -186,7 +162,7 @@ def _unexplained(printed: Sequence[str], why: str) -> tuple[str, ...]:
     return tuple(line for line in printed if plain[line] not in why and not line.startswith(again))
 
 
-def _test_failure(state: RunState, item: SmokeResult, width: int, cwd: Path) -> list[Line]:
+def _test_failure(state: RunState, item: SmokeResult, screen: Screen) -> list[Line]:
     """Return a failed smoke test in the same way, with the end of its log."""
     title = (
         Span(item.word.upper(), "bad"),
@@ -196,14 +172,9 @@ def _test_failure(state: RunState, item: SmokeResult, width: int, cwd: Path) -> 
     tail = state.tails.get((item.release, item.test))
     logged = tail.lines[-_DETAILS:] if tail else ()
     known = set(tail.raw if tail else ())
-    lines = [title, *(wrapped(item.reason, width, "  ") if item.reason else [])]
+    lines = [title, *(wrapped(item.reason, screen.width, "  ") if item.reason else [])]
     lines += _quoted(tuple(line for line in item.details if line not in known))
-    lines += _quoted(logged)
-    return lines + _pointers(
-        hint="",
-        log=log_path(state, advice.test_log(item.release, item.test), cwd),
-        width=width,
-    )
+    return [*lines, *_quoted(logged), _log(state, advice.test_log(item.release, item.test), screen)]
 
 
 def _quoted(lines: tuple[str, ...]) -> list[Line]:
@@ -214,14 +185,12 @@ def _quoted(lines: tuple[str, ...]) -> list[Line]:
     return [(Span("  | ", "dim"), Span(line)) for line in quoted_lines[-_DETAILS:]]
 
 
-def _pointers(*, hint: str, log: str, width: int) -> list[Line]:
-    """Return what to do about a failure, and where to read on."""
-    lines: list[Line] = []
-    if hint:
-        lines += with_note((Span("  Hint: ", "strong"),), hint, width, "")
-    if log:
-        lines.append((Span("  Log:  ", "strong"), Span(f"  {log}")))
-    return lines
+def _hint(hint: str, width: int) -> list[Line]:
+    return with_note((Span("  Hint: ", "strong"),), hint, width, "") if hint else []
+
+
+def _log(state: RunState, name: str, screen: Screen) -> Line:
+    return (Span("  Log:  ", "strong"), Span(f"  {log_path(state, name, screen.cwd)}"))
 
 
 def _result_word(state: RunState) -> str:
@@ -240,11 +209,8 @@ def _headline(state: RunState) -> list[Line]:
         Span(f" {what} in {duration(state.seconds)}", "strong"),
     )
     releases = counted((item.word for item in state.releases.values() if item.is_release), _OUTCOMES)
-    tests = (
-        f"not repeated: {state.left_out}"
-        if state.left_out
-        else counted((item.word for item in state.tests.values()), _VERDICTS)
-    )
+    tests = counted((item.word for item in state.tests.values()), _VERDICTS)
+    tests = f"not repeated: {state.left_out}" if state.left_out else tests
     contracts = counted((str(item.verdict) for item in state.contracts), _VERDICTS)
     if result == "planned":
         return [head]
@@ -253,35 +219,30 @@ def _headline(state: RunState) -> list[Line]:
     return [head, *counts]
 
 
-def _names_failures(state: RunState) -> bool:
-    """Return whether a failure was shown by name above the headline."""
-    words = [item.word for item in state.releases.values()] + [item.word for item in state.tests.values()]
-    return not _BROKEN.isdisjoint(words)
-
-
 def _notices(state: RunState, width: int) -> list[Line]:
     """Return the notes that a reader needs to interpret the result."""
     lines: list[Line] = []
     end = state.finished
     if state.result() == "planned" and not (end and end.reason):
         lines += wrapped("Nothing was changed.", width, "  ")
-    if end and end.reason and not (_names_failures(state) and end.reason.endswith((" failed", " blocked"))):
+    named = any(item.word in _BROKEN for item in state.items)
+    if end and end.reason and not (named and end.reason.endswith((" failed", " blocked"))):  # shown above by name
         lines += wrapped(end.reason, width, "  ")
-    if end and end.hint and state.result() != "interrupted":
-        lines += with_note((Span("  Hint: ", "strong"),), end.hint, width, "")
+    if end and state.result() != "interrupted":
+        lines += _hint(end.hint, width)
     if state.result() == "unchanged":
         text = "Nothing to do: inputs are unchanged and objects present. `invoke drift` shows manual changes."
         lines += wrapped(text, width, "  ")
     if state.result() == "interrupted":
         lines += wrapped("Finished steps are kept; the next run continues from here.", width, "  ")
-    checks = [*(item.verdict for item in state.tests.values()), *(item.verdict for item in state.contracts)]
-    if Verdict.SIMULATED in checks and state.result() not in {"failed", "interrupted"}:
-        text = "simulated: a simulator answered; it proves the wiring, not the behaviour."
-        lines += wrapped(text, width, "  ", "dim")
-    if state.simulated_pods and state.result() not in {"failed", "interrupted"}:
-        pods = plural(state.simulated_pods, "pod was", "pods were")
-        text = f"{pods} simulated: no container ran. docs/clusters.md says how a pod runs on the real node."
-        lines += wrapped(text, width, "  ", "dim")
+    if state.result() not in {"failed", "interrupted"}:
+        if any(item.verdict is Verdict.SIMULATED for item in state.checks):
+            text = "simulated: a simulator answered; it proves the wiring, not the behaviour."
+            lines += wrapped(text, width, "  ", "dim")
+        if state.simulated_pods:
+            pods = plural(state.simulated_pods, "pod was", "pods were")
+            text = f"{pods} simulated: no container ran. docs/clusters.md says how a pod runs on the real node."
+            lines += wrapped(text, width, "  ", "dim")
     stand_ins = [item.release for item in state.releases.values() if item.stand_in]
     if stand_ins:
         names = shortened(stand_ins, _IN_FULL)

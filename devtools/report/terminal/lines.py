@@ -9,20 +9,9 @@ from pathlib import Path
 
 from devtools import events as ev
 from devtools.base.words import plural
-from devtools.events import (
-    ContractChecked,
-    Event,
-    Notice,
-    PlanMade,
-    PlannedStep,
-    RunStarted,
-    StepFinished,
-    StepOutput,
-    TestFinished,
-    Verdict,
-)
+from devtools.events import ContractChecked, Event, PlanMade, PlannedStep, Verdict
 from devtools.report import advice
-from devtools.report.run_state import ALL, ReleaseResult, RunState, SmokeResult
+from devtools.report.run_state import ALL, ReleaseResult, RunState, SmokeResult, Tail
 from devtools.report.text import (
     WORD,
     Line,
@@ -64,38 +53,36 @@ class Screen:
 
 def event_lines(event: Event, state: RunState, screen: Screen, pad: int = 0) -> Iterator[Line]:
     """Yield the lines of an event when it happens; the last screen shows the rest."""
-    marks, width, verbose = screen.marks, screen.width, screen.verbose
     match event:
         case ev.RunStarted():
-            yield from run_lines(event, marks, width)
+            yield from _run_lines(event, screen)
         case ev.PlanMade(dry_run=False):
-            yield from plan_lines(event, width, verbose=verbose)
+            yield from plan_lines(event, screen.width, verbose=screen.verbose)
         case ev.Notice():
-            yield from notice_lines(event, marks, width)
-        case ev.StepOutput() if verbose:
-            yield from output_lines(event)
-        case ev.ContractChecked() if verbose:
+            yield from _notice_lines(event, screen)
+        case ev.StepOutput() if screen.verbose:
+            yield (Span(f"    {event.release or 'stack'} | {clean(event.line)}"),)
+        case ev.ContractChecked() if screen.verbose:
             # a successful release counts them, a failed one names the broken ones
-            yield from contract_lines(event, marks, width)
+            yield from _contract_lines(event, screen)
         case ev.StepFinished():
-            yield from step_lines(event, state, marks, width, pad)
-        case ev.TestFinished() if verbose or event.test != ALL or event.verdict is not Verdict.SKIPPED:
-            log = log_path(state, advice.test_log(event.release, event.test), screen.cwd)
-            yield from test_lines(event, state, marks, width, log)
+            yield from _step_lines(event, state, screen, pad)
+        case ev.TestFinished() if screen.verbose or event.test != ALL or event.verdict is not Verdict.SKIPPED:
+            yield from _test_lines(event, state, screen)
 
 
-def run_lines(run: RunStarted, marks: Marks, width: int) -> list[Line]:
-    """Return what runs, and where."""
+def _run_lines(run: ev.RunStarted, screen: Screen) -> list[Line]:
     where = f"stack {run.stack}, environment {run.environment}, cluster {run.context or 'none'} ({run.provider})"
-    head = (Span(clean(run.what), "strong"), Span(f" {marks.dot} {where}"))
-    if len(plain(head)) <= width:
+    head = (Span(clean(run.what), "strong"), Span(f" {screen.marks.dot} {where}"))
+    if len(plain(head)) <= screen.width:
         return [head]
-    return [head[:1], *wrapped(where, width, "  ")]
+    return [head[:1], *wrapped(where, screen.width, "  ")]
 
 
 def plan_lines(plan: PlanMade, width: int, *, verbose: bool = False) -> list[Line]:
     """Return the plan: the number of each action, then each step and its reason; many quiet steps are counted."""
-    counts = counted(map(_action_word, (step.action for step in plan.steps)), tuple(map(_action_word, ACTIONS)))
+    words = {action: f"to {action}" if action in _TO_DO else action for action in ACTIONS}
+    counts = counted((words[step.action] for step in plan.steps), [*words.values()])
     title = "Plan (dry run)" if plan.dry_run else "Plan"
     lines = with_note((Span(f"{title}:", "strong"),), counts or "nothing to do", width, "")
     lines += [line for one in plan.sets for line in wrapped(set_text(asdict(one)), width, "  ", "warn")]
@@ -118,13 +105,7 @@ def plan_lines(plan: PlanMade, width: int, *, verbose: bool = False) -> list[Lin
     return lines + [line for text in plan.after for line in wrapped(f"then runs {clean(text)}", width, "  ", "dim")]
 
 
-def _action_word(action: str) -> str:
-    """Return the word for an action that is still to be done."""
-    return f"to {action}" if action in _TO_DO else action
-
-
 def _planned(step: PlannedStep, pad: int, width: int) -> list[Line]:
-    """One step of a plan."""
     style: Style = "dim" if step.action in QUIET else "bad" if step.action == "blocked" else ""
     note = f"{step.reason} (stand-in chart)" if step.stand_in else step.reason
     head = (Span(f"    {step.action:<9}  ", style), Span(f"{step.release:<{pad}}"))
@@ -139,51 +120,37 @@ def release_width(releases: Sequence[str], width: int) -> int:
     return min(max((len(name) for name in releases), default=0), max(width // 2, 12))
 
 
-def step_lines(event: StepFinished, state: RunState, marks: Marks, width: int, pad: int) -> list[Line]:
+def _step_lines(event: ev.StepFinished, state: RunState, screen: Screen, pad: int) -> list[Line]:
     """Return a finished step: word, release, time, and why."""
     item = state.releases[event.release]
     took = duration(event.seconds) if event.seconds >= 0.05 else ""
-    head = (Span("  "), badge(item.word, marks), Span(f" {event.release:<{pad}}"), Span(f"  {took:>6}", "dim"))
+    head = (Span("  "), badge(item.word, screen.marks), Span(f" {event.release:<{pad}}"), Span(f"  {took:>6}", "dim"))
     quiet = item.word in {"installed", "upgraded", "uninstalled", "unchanged"}
     note = contracts_text(state, [event.release]) if quiet else state.why(item)
     if item.stand_in and item.word not in {"skipped", "disabled"}:
         note = f"{note} (stand-in chart)".strip()
-    return with_note(head, note, width, "bad" if item.word == "failed" else "dim")
+    return with_note(head, note, screen.width, "bad" if item.word == "failed" else "dim")
 
 
-def test_lines(event: TestFinished, state: RunState, marks: Marks, width: int, log: str) -> list[Line]:
-    """Return a finished smoke test, and its log under it; `log` is the file with all of it."""
-    what = event.test if event.test == ALL else f"test {event.test}"
+def _test_lines(event: ev.TestFinished, state: RunState, screen: Screen) -> list[Line]:
+    """Return a finished smoke test, the end of its log under it, and where the rest is."""
     took = duration(event.seconds) if event.seconds >= 0.05 else ""
-    head: Line = (Span("  "), badge(str(event.verdict), marks), Span(f" {what}"))
+    head: Line = (Span("  "), badge(str(event.verdict), screen.marks), Span(f" {test_label(event)}"))
     whose, end = Span(f" of {event.release}"), Span(f"  {took}", "dim")
-    head = (*head, whose, end) if len(plain((*head, whose, end))) <= width else (*head, end)
-    lines = with_note(head, event.reason, width, "bad" if event.verdict == "failed" else "dim")
-    return [*lines, *log_lines(state, event.release, event.test, log)]
+    head = (*head, whose, end) if len(plain((*head, whose, end))) <= screen.width else (*head, end)
+    lines = with_note(head, event.reason, screen.width, "bad" if event.verdict == "failed" else "dim")
+    tail = state.tails.get((event.release, event.test), Tail())
+    if dropped := tail.total - len(tail.lines):
+        log = log_path(state, advice.test_log(event.release, event.test), screen.cwd)
+        lines.append((Span(f"      ({plural(dropped, 'earlier line')} in {log})", "dim"),))
+    return [*lines, *((Span("      | ", "dim"), Span(clean(line))) for line in tail.lines)]
 
 
-def log_lines(state: RunState, release: str, test: str, log: str) -> list[Line]:
-    """Return the last lines of a test's log, marked as quoted, and where the rest is."""
-    tail = state.tails.get((release, test))
-    if tail is None:
-        return []
-    dropped = tail.total - len(tail.lines)
-    head: list[Line] = []
-    if dropped:
-        head = [(Span(f"      ({plural(dropped, 'earlier line')} in {log})", "dim"),)]
-    return head + [(Span("      | ", "dim"), Span(clean(line))) for line in tail.lines]
-
-
-def output_lines(event: StepOutput) -> list[Line]:
-    """Return a line that Helm or a hook printed."""
-    return [(Span(f"    {event.release or 'stack'} | {clean(event.line)}"),)]
-
-
-def contract_lines(event: ContractChecked, marks: Marks, width: int) -> list[Line]:
+def _contract_lines(event: ContractChecked, screen: Screen) -> list[Line]:
     """Return a contract's verdict, and the observed value unless it simply passed."""
-    head = (Span("  "), badge(str(event.verdict), marks), Span(f" {clean(event.contract)}"))
+    head = (Span("  "), badge(str(event.verdict), screen.marks), Span(f" {clean(event.contract)}"))
     note = "" if event.verdict == "passed" else contract_note(event)
-    return with_note(head, note, width, "bad" if event.verdict == "failed" else "dim")
+    return with_note(head, note, screen.width, "bad" if event.verdict == "failed" else "dim")
 
 
 def contract_note(event: ContractChecked) -> str:
@@ -199,10 +166,10 @@ def contracts_text(state: RunState, releases: Sequence[str]) -> str:
     return f"contracts: {counted(verdicts, tuple(map(str, Verdict)))}" if verdicts else ""
 
 
-def waiting_lines(item: ReleaseResult, at: float, marks: Marks, width: int) -> list[Line]:
+def waiting_lines(item: ReleaseResult, at: float, screen: Screen) -> list[Line]:
     """Return what a release waits for, since when, and how much longer; `at` is now."""
-    head = (Span("  "), badge("waiting", marks), Span(f" {item.release}"))
-    return with_note(head, f"for {item.waiting} ({how_long(item, at)})", width)
+    head = (Span("  "), badge("waiting", screen.marks), Span(f" {item.release}"))
+    return with_note(head, f"for {item.waiting} ({how_long(item, at)})", screen.width)
 
 
 def how_long(item: ReleaseResult, at: float) -> str:
@@ -212,13 +179,12 @@ def how_long(item: ReleaseResult, at: float) -> str:
     return duration(elapsed) + (f", {duration((item.patient_until or at) - at)} left" if shows_left else "")
 
 
-def notice_lines(event: Notice, marks: Marks, width: int) -> list[Line]:
-    """Return a line about the whole run; warnings are marked."""
+def _notice_lines(event: ev.Notice, screen: Screen) -> list[Line]:
     about = f"{event.release}: " if event.release else ""
-    head = (Span("  "), badge("warning" if event.level == "warning" else "note", marks, WORD - 1))
-    return with_note(head, about + event.message, width, "")
+    head = (Span("  "), badge("warning" if event.level == "warning" else "note", screen.marks, WORD - 1))
+    return with_note(head, about + event.message, screen.width, "")
 
 
-def test_label(item: SmokeResult) -> str:
+def test_label(item: SmokeResult | ev.TestFinished) -> str:
     """Return a test's name in a list."""
     return item.test if item.test == ALL else f"test {item.test}"

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from threading import Event as Flag
-from threading import RLock, Thread
 from typing import TYPE_CHECKING
 
 from devtools.base.words import plural
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
 RICH = {"": "", "good": "green", "bad": "bold red", "warn": "yellow", "dim": "dim", "strong": "bold"}
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _ASCII_FRAMES = "|/-\\"
-_RATE = 8  # frames a second
+RATE = 8  # frames a second
 _WORST = ("failed", "interrupted", "skipped", "simulated")  # the order of words for a finished layer's mark
 _LAST = 3  # finished steps that stay in view
 _AROUND = 4  # lines of the view that are not steps: title, progress, and room for the cursor
@@ -45,7 +43,7 @@ def rich_text(line: Line) -> Text:
 class View:
     """The part of the screen that is redrawn; it measures the terminal each time, so that a resize works.
 
-    Not safe to draw while the state changes: `LiveView` holds one lock for both.
+    Not safe to draw while the state changes: `Ticking` holds one lock for both.
     """
 
     def __init__(self, state: RunState, clock: Callable[[], float], marks: Marks) -> None:
@@ -76,7 +74,6 @@ class View:
         return [self._title(now), *layers, *recent, *shown, self._progress()]
 
     def _title(self, now: float) -> Line:
-        """Return what runs, where, and for how long."""
         run = self._state.run
         if run is None:
             return (Span("starting", "dim"),)
@@ -88,20 +85,16 @@ class View:
         """Yield a line for each layer whose steps have all ended."""
         for layer in self._state.plan.layers if self._state.plan else ():
             items = [item for item in self._state.releases.values() if item.layer == layer]
-            if not items or any(item.outcome is None for item in items) or self._testing(layer):
+            tests = [test for test in self._state.tests.values() if test.layer == layer]
+            if not items or None in {item.outcome for item in items} | {test.verdict for test in tests}:
                 continue
             words = [item.word for item in items]
-            checks = [test.word for test in self._state.tests.values() if test.layer == layer]
-            checks = [word for word in checks if word not in {"passed", "skipped"}]
+            checks = [test.word for test in tests if test.word not in {"passed", "skipped"}]
             worst = next((word for word in _WORST if word in words or word in checks), "")
             mark = badge(worst or ("unchanged" if set(words) <= lines.QUIET else "installed"), self._marks, 0)
             summary = counted(words, [*dict.fromkeys(words)])
             summary += "".join(f", {plural(checks.count(word), 'test')} {word}" for word in dict.fromkeys(checks))
             yield (Span("  "), Span(mark.text[0], mark.style), Span(f" {layer}", "strong"), Span(f"  {summary}", "dim"))
-
-    def _testing(self, layer: str) -> bool:
-        """Return whether a test of the layer runs now."""
-        return any(test.layer == layer and test.verdict is None for test in self._state.tests.values())
 
     def _recent(self) -> list[Line]:
         """Return finished steps of layers with unfinished steps, in the order they ended."""
@@ -122,7 +115,7 @@ class View:
         steps = [i for i in self._state.releases.values() if i.started is not None and i.outcome is None]
         running: list[ReleaseResult | SmokeResult] = [*steps]
         running += [test for test in self._state.tests.values() if test.verdict is None]
-        frame = self._frames[int(now * _RATE) % len(self._frames)]
+        frame = self._frames[int(now * RATE) % len(self._frames)]
         for item in sorted(running, key=lambda each: each.started or 0.0):
             subject = f"{item.action} {item.release}" if isinstance(item, ReleaseResult) else lines.test_label(item)
             waiting = item.waiting if isinstance(item, ReleaseResult) else item.release
@@ -151,32 +144,21 @@ class View:
 class LiveView:
     """A sink that shows a `View` on the terminal and prints permanent lines above it.
 
-    One lock covers printing and redrawing: rich moves the cursor by what it drew last, so a redraw between reading that
-    and writing would overwrite lines just printed. Rich's own thread does not take this lock, so a thread of this class
-    redraws.
+    `Ticking` redraws it, never while it prints: rich moves the cursor by what it drew last, so a redraw between reading
+    that and writing would overwrite lines just printed. Rich's own thread would not wait for that.
     """
 
     def __init__(
-        self,
-        out: Console,
-        err: Console,
-        *,
-        clock: Callable[[], float],
-        cwd: Path,
-        verbose: bool = False,
-        auto_refresh: bool = True,
+        self, out: Console, err: Console, *, clock: Callable[[], float], cwd: Path, verbose: bool = False
     ) -> None:
-        """Progress on `err`, the last screen on `out`; `auto_refresh` redraws from a thread."""
+        """Progress on `err`, the last screen on `out`."""
         from rich.live import Live
 
         self._state = RunState()
         self._out, self._err = out, err
         self._cwd, self._verbose = cwd, verbose
-        self._lock, self._over = RLock(), Flag()
-        self._ticker = Thread(target=self._tick, name="live", daemon=True) if auto_refresh else None
-        self._view = View(self._state, clock, marks_for(err.file))
         self._live = Live(
-            self._view,
+            View(self._state, clock, marks_for(err.file)),
             console=err,
             auto_refresh=False,
             transient=True,
@@ -187,51 +169,37 @@ class LiveView:
 
     def emit(self, event: Event, at: float) -> None:
         """Process the event; print permanent lines at once."""
-        with self._lock:
-            self._state.emit(event, at)
-            self._print(self._err, self._worth(event))
-            if isinstance(event, PlanMade) and not event.dry_run:
-                self._live.start()
-                if self._ticker:
-                    self._ticker.start()
-            if isinstance(event, RunFinished):
-                self._stop()
-            elif self._live.is_started and not self._ticker:
-                self._live.refresh()
-
-    def _tick(self) -> None:
-        """Redraw until the run is over."""
-        while not self._over.wait(1 / _RATE):
-            with self._lock:
-                if not self._over.is_set():
-                    self._live.refresh()
-
-    def _stop(self) -> None:
-        with self._lock:
-            self._over.set()
+        self._state.emit(event, at)
+        self._print(self._err, self._worth(event))
+        if isinstance(event, PlanMade) and not event.dry_run:
+            self._live.start()
+        if isinstance(event, RunFinished):
             self._live.stop()
+
+    def tick(self, _: float) -> None:
+        """Redraw while the run goes on."""
+        if self._live.is_started:
+            self._live.refresh()
 
     def close(self) -> None:
         """Remove the view and print the last screen."""
-        self._stop()
+        self._live.stop()
         if self._state.run is None:
             return
-        out = self._out
-        screen = final_lines(self._state, self._screen(out))
-        if out.is_terminal:
-            self._print(out, screen)
+        screen = final_lines(self._state, self._screen(self._out))
+        if self._out.is_terminal:
+            self._print(self._out, screen)
         else:
-            Writer(out.file).lines(screen)
+            Writer(self._out.file).lines(screen)
 
     def _worth(self, event: Event) -> list[Line]:
         """Return the permanent lines of an event; a successful step is in the view instead."""
         if isinstance(event, StepFinished) and event.outcome not in {Outcome.FAILED, Outcome.INTERRUPTED}:
             return []
-        found = [*lines.event_lines(event, self._state, self._screen())]
+        found = [*lines.event_lines(event, self._state, self._screen(self._err))]
         return [*found, ()] if found and isinstance(event, PlanMade) else found
 
-    def _screen(self, console: Console | None = None) -> lines.Screen:
-        console = console or self._err
+    def _screen(self, console: Console) -> lines.Screen:
         return lines.Screen(marks=marks_for(console.file), width=console.width, cwd=self._cwd, verbose=self._verbose)
 
     def _print(self, console: Console, found: Iterable[Line]) -> None:

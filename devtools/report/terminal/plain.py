@@ -73,7 +73,7 @@ class Plain:
             pause = REMIND if what == item.waiting else REPEAT
             if elapsed >= PATIENCE and at - shown_at >= pause:
                 self._shown[item.release] = (item.waiting, at)
-                self._progress(lines.waiting_lines(item, at, self._screen.marks, self._screen.width))
+                self._progress(lines.waiting_lines(item, at, self._screen))
 
     def _progress(self, worth: list[Line]) -> None:
         """Write lines to `err`, after an empty one if the plan has just ended."""
