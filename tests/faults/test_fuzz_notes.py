@@ -53,7 +53,7 @@ def _store(root: Path) -> Store:
 
 def _arguments(root: Path) -> object:
     files = Files(roots=(root.resolve(),), directory=lambda: root, watch=lambda _: None)
-    made = Config(words=(), files=files, directory=lambda: root, kinds={"a": "string", "b": "string_list"})
+    made = Config(words=(), files=files, kinds={"a": "string", "b": "string_list"})
     try:
         return made.parse({})
     except Refused as error:

@@ -34,15 +34,15 @@ _LOCAL = re.compile(
 class Inputs:
     """The caller's description of the machine."""
 
-    args: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
-    context: str = ""
-    namespace: str = "default"
-    subcommand: str = "up"
+    args: tuple[str, ...]
+    env: Mapping[str, str]
+    context: str
+    namespace: str
+    subcommand: str
     root: Path
-    local: Local | None = None
-    render: Render | None = None
-    extensions: Mapping[str, Path] = field(default_factory=dict)
+    local: Local | None
+    render: Render | None
+    extensions: Mapping[str, Path]
 
 
 def step(name: str) -> Callable[[Mapping[str, Any]], Step]:
@@ -59,11 +59,11 @@ def step(name: str) -> Callable[[Mapping[str, Any]], Step]:
     return make
 
 
-def live_update_step(name: str, params: Mapping[str, Any], directory: Path) -> Step:
+def live_update_step(name: str, params: Mapping[str, Any], files: Files) -> Step:
     """Return one step of a live_update."""
     fields = dict(params)
     if name == "sync":
-        fields["local_path"] = values.absolute(directory, params["local_path"])
+        fields["local_path"] = files.absolute(params["local_path"])
     if name == "run":
         fields["cmd"] = arguments.command_of(params["cmd"])
         wrong = f"run cmd '{shown(fields['cmd'])}' triggers contained value"
@@ -74,17 +74,11 @@ def live_update_step(name: str, params: Mapping[str, Any], directory: Path) -> S
     return Step(kind=name, values=fields)
 
 
-def is_local_context(context: str) -> bool:
-    """Return whether Tilt uses a context without explicit permission; no context at all is fine."""
-    return not context or _LOCAL.fullmatch(context) is not None
-
-
 @dataclass(slots=True, kw_only=True)
 class Commands:
     """The commands of one evaluation; only the caller's `local` and `render` run anything."""
 
     files: Files
-    directory: Callable[[], Path]
     local: Local | None
     render: Render | None
     context: str
@@ -120,7 +114,7 @@ class Commands:
             )
 
     def _is_allowed(self) -> bool:
-        return is_local_context(self.context) or self.context in self.allowed
+        return not self.context or self.context in self.allowed or _LOCAL.fullmatch(self.context) is not None
 
     def allow_k8s_contexts(self, params: Mapping[str, Any]) -> None:
         """Allow further contexts."""
@@ -134,7 +128,7 @@ class Commands:
             raise Refused(f'Could not read Helm chart directory "{chart}": does not exist')
         if not Path(chart).is_dir():
             raise Refused(f'helm() may only be called on directories with Chart.yaml: "{chart}"')
-        files = tuple(values.absolute(self.directory(), item) for item in params.get("values", ()))
+        files = tuple(self.files.absolute(item) for item in params.get("values", ()))
         for path in (chart, *files):
             self.files.watch(path)
         namespace = params.get("namespace", "")
@@ -167,7 +161,7 @@ class Commands:
 
     def local_git_repo(self, params: Mapping[str, Any]) -> str:
         """Return the path of a Git work tree."""
-        path = values.absolute(self.directory(), params["paths"])
+        path = self.files.absolute(params["paths"])
         if not self.files.exists(path):
             raise Refused(f"Reading paths {path}: stat {path}: no such file or directory")
         if not self.files.exists(f"{path}/.git"):

@@ -32,7 +32,6 @@ class Compose:
     """The services of one evaluation."""
 
     files: Files
-    directory: Callable[[], Path]
     env: Mapping[str, str]
     services: dict[str, Service] = field(default_factory=dict)
     _texts: dict[str, list[str]] = field(default_factory=dict)  # by project
@@ -42,14 +41,14 @@ class Compose:
         items = values.items_of(params["configPaths"])
         if not items:
             raise Refused("Nothing to compose")
-        texts, folder = [], str(self.directory())
+        texts, folder = [], str(self.files.directory())
         for index, item in enumerate(items):
             if isinstance(item, Blob):
                 texts.append(item.text)
                 continue
             if not isinstance(item, str):
                 raise Refused(f"expected blob | path (string). Actual type: {go_type(item)}")
-            path = values.absolute(self.directory(), item)
+            path = self.files.absolute(item)
             folder = str(Path(path).parent) if index == 0 else folder
             texts.append(self.files.must_read(path))
         if params.get("env_file"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,6 @@ from devtools.tilt.harness.files import (
     encode_yaml,
     encode_yaml_stream,
     join,
-    quote,
 )
 from devtools.tilt.harness.images import Images
 from devtools.tilt.harness.kubernetes import Entity, Objects
@@ -65,21 +65,17 @@ class Evaluation:
         extensions = [path.absolute().parent.resolve() for path in inputs.extensions.values()]
         self.files = Files(roots=(inputs.root, *extensions), directory=self.directory, watch=self.watch)
         self.settings = Settings(self.warnings.append)
-        self.config = Config(words=inputs.args, files=self.files, directory=self.directory)
+        self.config = Config(words=inputs.args, files=self.files)
         images = Images(self.files, self.warnings.append)
         self.recorder = Recorder(
-            directory=self.directory,
+            files=self.files,
             warn=self.warnings.append,
-            objects=Objects(files=self.files, images=images, directory=self.directory),
+            objects=Objects(files=self.files, images=images),
             images=images,
-            compose=Compose(files=self.files, directory=self.directory, env=self.env),
+            compose=Compose(files=self.files, env=self.env),
         )
         self.commands = commands.Commands(
-            files=self.files,
-            directory=self.directory,
-            local=inputs.local,
-            render=inputs.render,
-            context=inputs.context,
+            files=self.files, local=inputs.local, render=inputs.render, context=inputs.context
         )
 
     def directory(self) -> Path:
@@ -198,16 +194,16 @@ class Evaluation:
             "decode_yaml": lambda params: decode_one_yaml(params["yaml"]),
             "decode_yaml_stream": lambda params: decode_yaml(params["yaml"]),
             "blob": lambda params: Blob(params["input"]),
-            "include": lambda params: self._include(params["path"]),
+            "include": self._include,
             "k8s_context": lambda _: self.inputs.context,
             "k8s_namespace": lambda _: self.inputs.namespace,
             "os.getcwd": lambda _: str(self.directory()),
             "os.getenv": lambda params: self.env.get(params["key"], params.get("default")),
             "os.putenv": lambda params: self.env.update({params["key"]: params["value"]}),
             "os.unsetenv": lambda params: self.env.pop(params["key"], None) and None,
-            "shlex.quote": quote,
+            "shlex.quote": lambda params: shlex.quote(params["name"]),
             "warn": lambda params: self.warnings.append(params["msg"]),
-            "fail": self._fail,
+            "fail": lambda params: self._refuse("fail", params["msg"]),
             "exit": self._exit,
         }
 
@@ -262,7 +258,7 @@ class Evaluation:
 
     def _live_update_step(self, name: str) -> Callable[..., Step]:
         def make(place: str, params: Mapping[str, Any]) -> Step:
-            made = commands.live_update_step(name, params, self.directory())
+            made = commands.live_update_step(name, params, self.files)
             self.recorder.images.note_step(place, made)
             return made
 
@@ -290,12 +286,12 @@ class Evaluation:
             self.execute(path)
         return self.modules[str(path)]
 
-    def _include(self, typed: str) -> None:
-        self._module(self._resolved(typed))
+    def _include(self, params: Mapping[str, Any]) -> None:
+        self._module(self._resolved(params["path"]))
 
     def _resolved(self, typed: str) -> Path:
         if not typed.startswith("ext://"):
-            return Path(values.absolute(self.directory(), typed))
+            return Path(self.files.absolute(typed))
         name = typed.removeprefix("ext://")
         if name in self.inputs.extensions:
             return self.inputs.extensions[name].absolute()
@@ -345,9 +341,6 @@ class Evaluation:
     def _print(self, text: str) -> None:
         values.check_formatted(text)
         self.output.append(text)
-
-    def _fail(self, params: Mapping[str, Any]) -> None:
-        raise Refused(params["msg"])
 
     def _refuse(self, name: str, text: str) -> None:
         self.refusal = f"Error in {name}: {text}"

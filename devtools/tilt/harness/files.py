@@ -6,7 +6,6 @@ import json
 import math
 import os.path
 import posixpath
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,10 @@ class Files:
     directory: Callable[[], Path]  # of the executing file
     watch: Callable[[str], None]
 
+    def absolute(self, path: str) -> str:
+        """Return a path made absolute from the directory of the executing file."""
+        return values.absolute(self.directory(), path)
+
     def inside(self, path: str) -> bool:
         """Return whether a path, with links resolved, is below one of the roots."""
         try:
@@ -38,10 +41,6 @@ class Files:
     def exists(self, path: str) -> bool:
         """Return whether a path exists; outside the roots nothing does."""
         return self.inside(path) and Path(path).exists()
-
-    def is_file(self, path: str) -> bool:
-        """Return whether it is a regular file that may be read."""
-        return self.inside(path) and Path(path).is_file()
 
     def read(self, path: str) -> str:
         """Return a file's text, and record that Tilt watches it; raise FileNotFoundError or Refused."""
@@ -106,14 +105,13 @@ class Files:
 
     def read_yaml(self, params: Arguments) -> Any:
         """Return a file's YAML document."""
-        return self._decoded(self._path(params), params, lambda text: _single(decode_yaml(text, params["paths"])))
+        path = self.absolute(params["paths"])
+        return self._decoded(path, params, lambda text: _single(decode_yaml(text, params["paths"])))
 
     def read_yaml_stream(self, params: Arguments) -> Any:
         """Return a file's YAML documents."""
-        return self._decoded(self._path(params), params, lambda text: decode_yaml(text, params["paths"]))
-
-    def _path(self, params: Arguments) -> str:
-        return values.absolute(self.directory(), params["paths"])
+        path = self.absolute(params["paths"])
+        return self._decoded(path, params, lambda text: decode_yaml(text, params["paths"]))
 
     def _decoded(self, path: str, params: Arguments, decode: Callable[[str], Any]) -> Any:
         if "default" not in params:
@@ -126,18 +124,18 @@ class Files:
     def path_functions(self) -> Mapping[str, Callable[..., Any]]:
         """Return `os.path`, with Go's rules; paths are relative to the executing file's directory."""
         return {
-            "abspath": lambda params: values.absolute(self.directory(), params["path"]),
+            "abspath": lambda params: self.absolute(params["path"]),
             "basename": lambda params: (
                 posixpath.basename(params["path"].rstrip("/")) or ("/" if params["path"] else ".")
             ),
             "dirname": lambda params: _clean(posixpath.dirname(params["path"])),
-            "exists": lambda params: self.exists(values.absolute(self.directory(), params["path"])),
+            "exists": lambda params: self.exists(self.absolute(params["path"])),
             "realpath": self._realpath,
             "relpath": self._relpath,
         }
 
     def _realpath(self, params: Arguments) -> str:
-        path = values.absolute(self.directory(), params["path"])
+        path = self.absolute(params["path"])
         if not self.exists(path):
             raise Refused(f"lstat {path}: no such file or directory")
         return str(Path(path).resolve())
@@ -161,11 +159,6 @@ def join(*parts: Any) -> str:
 def _clean(path: str) -> str:
     cleaned = posixpath.normpath(path) if path else "."
     return "/" + cleaned.lstrip("/") if cleaned.startswith("//") else cleaned
-
-
-def quote(params: Arguments) -> str:
-    """`shlex.quote`."""
-    return shlex.quote(params["name"])
 
 
 # --- JSON and YAML

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,16 +22,18 @@ class Entity:
     """One Kubernetes object."""
 
     data: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+    kind: str
+    api_version: str
+    name: str
+    own_namespace: str  # in its metadata
 
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return str(self.metadata.get("name", ""))
-
-    @property
-    def kind(self) -> str:
-        """Its kind."""
-        return str(self.data["kind"])
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Entity:
+        """Return the object of this data, which has a kind."""
+        metadata = _mapping(data.get("metadata"))
+        name, namespace = str(metadata.get("name", "")), str(metadata.get("namespace") or "")
+        return cls(data, metadata, str(data["kind"]), str(data["apiVersion"]), name, namespace)
 
     @property
     def namespace(self) -> str:
@@ -39,45 +41,23 @@ class Entity:
         return self.own_namespace or "default"
 
     @property
-    def own_namespace(self) -> str:
-        """The namespace in its metadata."""
-        return str(self.metadata.get("namespace") or "")
-
-    @property
     def group(self) -> str:
         """The group of its API."""
         return self.api_version.rpartition("/")[0]
 
-    @property
-    def api_version(self) -> str:
-        """Its API version."""
-        return str(self.data.get("apiVersion", ""))
-
-    @property
-    def labels(self) -> Mapping[str, Any]:
-        """Its labels."""
-        return _mapping(self.metadata.get("labels"))
-
-    @property
-    def metadata(self) -> Mapping[str, Any]:
-        """Its metadata."""
-        return _mapping(self.data.get("metadata"))
+    def parts(self) -> list[str]:
+        """Return name, kind, namespace and group as parts of a name in Tilt's form."""
+        parts = (self.name, self.kind, self.namespace, self.group or "core")
+        return [part.replace("\\", "\\\\").replace(":", "\\:") for part in parts]
 
     def fragments(self) -> list[str]:
         """Return its names in Tilt's form, from the shortest to the one that is always unique."""
-        parts = [part.replace("\\", "\\\\").replace(":", "\\:") for part in self._parts()]
+        parts = self.parts()
         return [":".join(parts[: count + 1]).lower() for count in range(len(parts))]
 
     def identity(self) -> str:
         """Return its full identity in Tilt's form."""
         return f"{self.name}:{self.kind}:{self.namespace}:{self.group}".lower()
-
-    def full_name(self) -> str:
-        """Return `name:Kind:namespace`."""
-        return ":".join(part.replace("\\", "\\\\").replace(":", "\\:") for part in self._parts()[:3])
-
-    def _parts(self) -> list[str]:
-        return [self.name, self.kind, self.namespace, self.group or "core"]
 
     def templates(self) -> Iterator[Mapping[str, Any]]:
         """Yield the pod templates of a workload of Kubernetes's own."""
@@ -138,7 +118,6 @@ class Objects:
 
     files: Files
     images: Images
-    directory: Callable[[], Any]
     entities: list[Entity] = field(default_factory=list)  # objects that are in no resource yet
     kinds: dict[Selector, list[tuple[str, str, str]]] = field(
         default_factory=dict
@@ -172,10 +151,12 @@ class Objects:
         chosen, labels = selector(params), params.get("labels", {})
         match: list[Mapping[str, Any]] = []
         rest: list[Mapping[str, Any]] = []
-        for entity in (entity for item in values.items_of(params["yaml"]) for entity in self._read(item)):
-            fits = chosen.matches(entity) and all(entity.labels.get(key) == value for key, value in labels.items())
+        items = values.items_of(params["yaml"])
+        for entity in (entity for item in items for entity in self._read(item)):
+            own = _mapping(entity.metadata.get("labels"))
+            fits = chosen.matches(entity) and all(own.get(key) == value for key, value in labels.items())
             (match if fits else rest).append(entity.data)
-        sources = [item.source for item in values.items_of(params["yaml"]) if isinstance(item, Blob)]
+        sources = [item.source for item in items if isinstance(item, Blob)]
         unknown = next((source for source in sources if source.startswith(UNRENDERED)), "filter_yaml")
         return [Blob("---\n".join(dump_yaml(dict(item)) for item in part), unknown) for part in (match, rest)]
 
@@ -206,8 +187,7 @@ class Objects:
                 return parse(item.text)
         if not isinstance(item, str):
             raise Refused(f"expected path | string. Actual type: {go_type(item)}")
-        path = values.absolute(self.directory(), item)
-        return parse(self.files.must_read(path, "error reading yaml file: "))
+        return parse(self.files.must_read(self.files.absolute(item), "error reading yaml file: "))
 
     # --- workloads and what belongs to them
 
@@ -301,7 +281,7 @@ def _entities(item: Any) -> Iterator[Entity]:
         for inner in inner_items if isinstance(inner_items, list) else ():
             yield from _entities(inner)
     else:
-        yield Entity(item)
+        yield Entity.of(item)
 
 
 def _selects(service: Entity, template: Mapping[str, Any], workload: Entity) -> bool:
@@ -355,4 +335,4 @@ def short_names(entities: Iterable[Entity]) -> tuple[str, ...]:
 
 def full_names(entities: Iterable[Entity]) -> str:
     """Return the objects in Tilt's list form."""
-    return ", ".join(json.dumps(entity.full_name()) for entity in entities)
+    return ", ".join(json.dumps(":".join(entity.parts()[:3])) for entity in entities)

@@ -10,12 +10,12 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from devtools.planning.graph import back_edges
 from devtools.tilt.harness import arguments, commands, values
 from devtools.tilt.harness.compose import Compose, changed
+from devtools.tilt.harness.files import Files
 from devtools.tilt.harness.images import Build, Images, Reference, check_cycle, check_restarts, parse_reference
 from devtools.tilt.harness.kubernetes import Entity, Objects, full_names, short_names, unique_names
 from devtools.tilt.harness.values import Image, Refused, Resource, Step, go_type, refused_as
@@ -41,7 +41,7 @@ class Workload:
 class Recorder:
     """The resources of one evaluation."""
 
-    directory: Callable[[], Path]  # of the executing file
+    files: Files
     warn: Callable[[str], None]
     objects: Objects
     images: Images
@@ -78,7 +78,7 @@ class Recorder:
             resource_deps=deps,
             labels=params.get("labels", ()),
             env=params.get("env", {}),
-            dir=values.absolute(self.directory(), arguments.directory_of(params.get("dir"))),
+            dir=self.files.absolute(arguments.directory_of(params.get("dir"))),
             trigger_mode=params.get("trigger_mode", ""),
             auto_init=params.get("auto_init", True),
             allow_parallel=params.get("allow_parallel", parallel) or not update,
@@ -208,7 +208,8 @@ class Recorder:
         for name, entity in zip(self._workload_names(workloads), workloads, strict=True):
             with refused_as(f"error making resource for workload {entity.identity()}: "):
                 workload = self._workload(name)
-            self._add_entities(workload, [entity, *self.objects.take_services(entity)])
+            workload.entities += [entity, *self.objects.take_services(entity)]
+            workload.references += [item for one in workload.entities for item in self.objects.images_of(one)]
         for entity in [item for item in self.objects.entities if [*item.templates()]]:
             self.objects.entities.remove(entity)
             workload = self.workloads.get(entity.name) or self._workload(entity.name)
@@ -240,11 +241,6 @@ class Recorder:
         self.check_name(name)
         self.workloads[name] = Workload(Resource(name=name, kind="k8s", trigger_mode=""))
         return self.workloads[name]
-
-    def _add_entities(self, workload: Workload, entities: list[Entity]) -> None:
-        workload.entities += entities
-        for entity in entities:
-            workload.references += self.objects.images_of(entity)
 
     def _configure(self, place: str, change: Mapping[str, Any], everything: Sequence[Entity]) -> None:
         """Apply one k8s_resource."""

@@ -20,6 +20,7 @@ from devtools.tilt.harness.values import Refused, go_type, kind_of, refused_as
 TILT_VERSION = "0.37.6"
 """The version whose behaviour is modelled; `version_settings` compares with it."""
 _BOUND = re.compile(r"(>=|<=|==|!=|>|<|=|!)?(.*)")
+_COMPARISONS = {">": "gt", ">=": "ge", "<": "lt", "<=": "le", "!": "ne", "!=": "ne", "=": "eq", "==": "eq"}
 Kind = Literal["string_list", "string", "bool", "object"]
 FILE = "tilt_config.json"
 _TYPES: Mapping[Kind, str] = {"string_list": " list[string]", "string": " string", "bool": "", "object": " object"}
@@ -34,7 +35,6 @@ class Config:
 
     words: tuple[str, ...]  # after `--`
     files: Files
-    directory: Callable[[], Path]  # of the executing file
     kinds: dict[str, Kind] = field(default_factory=dict)
     usage: dict[str, str] = field(default_factory=dict)
     positional: str = ""  # the setting for arguments that are not flags
@@ -62,7 +62,7 @@ class Config:
 
     def parse(self, _: Mapping[str, Any]) -> dict[str, Any]:
         """`config.parse`: the settings of tilt_config.json, overridden by the arguments; unset ones are absent."""
-        where = self.directory()
+        where = self.files.directory()
         if self.parsed_in not in {None, where}:
             text = f"It was called from {self.parsed_in} and {where}"
             raise Refused(f"config.parse can only be called from one Tiltfile working directory per run. {text}")
@@ -278,44 +278,28 @@ def _update_settings(_: Settings, params: Mapping[str, Any]) -> None:
 
 def _version_settings(_: Settings, params: Mapping[str, Any]) -> None:
     constraint = params.get("constraint", "")
-    if constraint and not any(_in_range(part, constraint) for part in constraint.split("||")):
+    ranges = [re.sub(r"([<>=!])\s+", r"\1", part).split() for part in constraint.split("||")]
+    if constraint and not any(all(_in_bound(bound, constraint) for bound in bounds) for bounds in ranges):
         text = f"doesn't match the version constraint specified in your Tiltfile: '{constraint}'"
         raise Refused(f"you are running Tilt version {TILT_VERSION}, which {text}")
-
-
-def _in_range(part: str, constraint: str) -> bool:
-    """Return whether the version is within all of these bounds."""
-    bounds = re.sub(r"([<>=!])\s+", r"\1", part).split()
-    return all(_in_bound(bound, constraint) for bound in bounds)
 
 
 def _in_bound(bound: str, constraint: str) -> bool:
     match = _BOUND.fullmatch(bound)
     name, text = match.groups() if match else ("", bound)
+    compare = getattr(operator, _COMPARISONS[name or "="])
+    ours = [int(number) for number in TILT_VERSION.split(".")]
     numbers = text.split(".")
     wrong = f'error parsing version constraint: Could not parse Range "{constraint}": Could not parse '
     if numbers[-1] in {"x", "X", "*"}:
         known = [int(number) for number in numbers if number.isdigit()]
-        ours = [int(number) for number in TILT_VERSION.split(".")][: len(known)]
-        return _compared(name, ours, known)
-    if len(numbers) != len(TILT_VERSION.split(".")):
+        return bool(compare(ours[: len(known)], known))
+    if len(numbers) != len(ours):
         raise Refused(f'{wrong}version "{text}" in "{bound}": No Major.Minor.Patch elements found')
     for number in numbers:
         if not number.isdigit():
             raise Refused(f'{wrong}version "{text}" in "{bound}": Invalid character(s) found in number "{number}"')
-    return _compared(name, *([int(number) for number in version] for version in (TILT_VERSION.split("."), numbers)))
-
-
-def _compared(name: str | None, ours: list[int], theirs: list[int]) -> bool:
-    names = {
-        ">": operator.gt,
-        ">=": operator.ge,
-        "<": operator.lt,
-        "<=": operator.le,
-        "!": operator.ne,
-        "!=": operator.ne,
-    }
-    return bool(names.get(name or "", operator.eq)(ours, theirs))
+    return bool(compare(ours, [*map(int, numbers)]))
 
 
 def _docker_prune_settings(_: Settings, params: Mapping[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import heapq
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -100,19 +99,11 @@ class Loaded:
 
 def in_order(deps: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
     """Return every dependency before its dependents, otherwise in this order; without resources in a cycle."""
-    rank = {name: index for index, name in enumerate(deps)}
-    waiting = {name: len(set(others)) for name, others in deps.items()}
-    names = list(deps)
-    ready = [rank[name] for name in names if not waiting[name]]
-    order: list[str] = []
-    while ready:
-        name = names[heapq.heappop(ready)]
-        order.append(name)
-        for other in names:
-            if name in deps[other]:
-                waiting[other] -= 1
-                if not waiting[other]:
-                    heapq.heappush(ready, rank[other])
+    waiting = {name: set(others) for name, others in deps.items()}
+    order: dict[str, None] = {}
+    while ready := [name for name, others in waiting.items() if others <= order.keys()]:
+        order[ready[0]] = None
+        del waiting[ready[0]]
     return tuple(order)
 
 
