@@ -15,9 +15,9 @@ from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING
 
 from devtools.base.words import plural
-from devtools.engine.outcome import GOOD, FinishedStep, StepResult, Tally
+from devtools.engine.outcome import GOOD, End, FinishedStep, StepResult, Tally
 from devtools.engine.schedule import expected, levels
-from devtools.engine.stack_commands import End, StackCommands
+from devtools.engine.stack_commands import StackCommands
 from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode, Interrupted
 from devtools.events import (
     Outcome,
@@ -93,7 +93,11 @@ class Engine:
     def _schedule(self, steps: Mapping[ReleaseId, Step]) -> None:
         """Pass each step to a thread as soon as the steps it needs are done, the most urgent first."""
         needs = {name: [need for need in step.needs if need in steps] for name, step in steps.items()}
-        urgency, order = self._urgency(steps, needs), {name: index for index, name in enumerate(steps)}
+        known, test = self._session.durations.known, self._session.test
+        # the expected seconds from each step to the end of the run decide who gets a slot first
+        urgency = levels(needs, lambda name: expected(steps[name], known, test=test))
+        self._session.slots.order(urgency)
+        order = {name: index for index, name in enumerate(steps)}
         sorter = TopologicalSorter(needs)
         sorter.prepare()
         with ThreadPoolExecutor(min(MOST_THREADS, len(steps) or 1), thread_name_prefix="step") as pool:
@@ -112,15 +116,6 @@ class Engine:
                     release = running.pop(future)
                     self._tally.ended[release] = future.result()
                     sorter.done(release)
-
-    def _urgency(
-        self, steps: Mapping[ReleaseId, Step], needs: Mapping[ReleaseId, Sequence[ReleaseId]]
-    ) -> dict[ReleaseId, float]:
-        """Return the expected seconds from each step to the end of the run, which decide who gets a slot first."""
-        known, test = self._session.durations.known, self._session.test
-        urgency = levels(needs, lambda name: expected(steps[name], known, test=test))
-        self._session.slots.order(urgency)
-        return urgency
 
     def _is_quick(self, step: Step) -> bool:
         """Return whether a step sends no request and starts no program, so that it needs no thread."""
@@ -274,23 +269,15 @@ class Engine:
         return whole and bool(tests) and all(test.verdict in good for test in tests)
 
     def _end(self) -> End:
-        """Return exit code and reason of all steps."""
-        code, reason, hint = self._tally.result(self._session.cancel, self._plan)
-        if code is ExitCode.OK and self._plan.keeps_crds:
-            reason, hint = self._crds_left()
-        return End(code=code, reason=reason, hint=hint)
-
-    def _crds_left(self) -> tuple[str, str]:
-        """Return the notice about the CRDs that an uninstall left, and the command that removes them."""
+        """Return the end of all steps; after an uninstall it names the CRDs that are left."""
+        end = self._tally.result(self._session.cancel, self._plan)
+        if end.code or not self._plan.keeps_crds:
+            return end
         from devtools.releases.cleanup import stack_crds
 
-        count = len(stack_crds(self._session.kube, self._plan.stack.name))
-        if not count:
-            return "", ""
-        return (
-            f"{plural(count, 'CRD is', 'CRDs are')} kept, with every object of their kinds",
-            "invoke down --crds removes them",
-        )
+        crds = stack_crds(self._session.kube, self._plan.stack.name)
+        kept = f"{plural(len(crds), 'CRD is', 'CRDs are')} kept, with every object of their kinds"
+        return End(reason=kept, hint="invoke down --crds removes them") if crds else end
 
 
 def announce(plan: Plan, *, dry_run: bool) -> PlanMade:

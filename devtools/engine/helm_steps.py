@@ -16,13 +16,12 @@ from devtools.events import Notice
 from devtools.helm.commands import Deployed, parse_upgrade
 from devtools.helm.labels import LABEL_CHART, LABEL_DIGEST, LABEL_LAUNCH, LABEL_LAYER, LABEL_STACK
 from devtools.helm.ownership import launch_token, token_for_next_revision
-from devtools.kube.client import Kube
 from devtools.model import BUSY, STAND_IN, Action, Hook, ObjectRef, Plan, Release, Step
 from devtools.process.runner import Command, Result
 from devtools.readiness.wait import Failure
 from devtools.releases.command_runner import Commands
 from devtools.releases.crds import apply_crds
-from devtools.releases.facts import cut_off_revisions, newest_records, record_path, stack_of
+from devtools.releases.facts import cut_off_revisions, newest_records, record_path, scoped, stack_of
 from devtools.releases.helm_process import HelmProcess
 from devtools.releases.namespaces import make_namespace
 from devtools.releases.recovery import (
@@ -118,7 +117,7 @@ class HelmSteps:
         self._remove(step.release, self._session.slots.hold(step.release.id))
 
     def _remove(self, release: Release, slot: contextlib.AbstractContextManager[Any]) -> None:
-        """See `uninstall`; `slot` is held while helm runs."""
+        """Do what `uninstall` says; `slot` is held while helm runs."""
         kube, observer, wait = self._session.kube, self._session.observer, self._session.wait_for(release)
         stored = spare_crds(kube, release.id, self._stack)
         objects = tuple(scoped(kube, ref) for ref in stored.objects()) if stored else ()
@@ -257,11 +256,3 @@ class HelmSteps:
         if error := recognise(failed):
             raise error
         raise Failure(failed.message.text, hint=failed.message.hint, details=watch.log())
-
-
-def scoped(kube: Kube, ref: ObjectRef) -> ObjectRef:
-    """Return the reference, without a namespace if its kind has none; only the API server knows, not the manifest."""
-    resource = kube.resource(ref.kind, ref.api_version)
-    if resource is None or resource.namespaced:
-        return ref
-    return ObjectRef(ref.api_version, ref.kind, "", ref.name)

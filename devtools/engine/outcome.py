@@ -6,13 +6,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from devtools.base.words import shortened
-from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode, TimedOut
+from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode, Location, TimedOut
 from devtools.events import Outcome, TestFinished, Verdict
 from devtools.model import Action, ObjectRef, Plan, ReleaseId
 from devtools.process.runner import Cancel
 
 GOOD = frozenset({Outcome.INSTALLED, Outcome.UPGRADED, Outcome.UNCHANGED, Outcome.UNINSTALLED, Outcome.DISABLED})
 _GO_ON = "run the same command again: it continues from here"
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a run ended."""
+
+    code: ExitCode = ExitCode.OK
+    reason: str = ""
+    hint: str = ""
+
+    @classmethod
+    def of(cls, error: DevtoolsError, where: Location | None = None) -> End:
+        """Return the outcome that an error means, with its place and the lines worth showing."""
+        message = f"{where}: {error.message}" if where else error.message
+        reason = "\n".join((message, *getattr(error, "details", ())))
+        return cls(error.exit_code, reason, error.hint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,30 +66,22 @@ class Tally:
         if error.exit_code is ExitCode.BUG:
             self.bug = self.bug or error
 
-    def result(self, cancel: Cancel, plan: Plan) -> tuple[ExitCode, str, str]:
-        """Return exit code, reason and hint; in this order: interrupted, bug, unreachable, failed, timed out."""
+    def result(self, cancel: Cancel, plan: Plan) -> End:
+        """Return the end of the run; in this order: interrupted, bug, unreachable, failed, timed out."""
         if cancel.error:
-            return cancel.error.exit_code, cancel.error.message, cancel.error.hint or _GO_ON
+            return End(cancel.error.exit_code, cancel.error.message, cancel.error.hint or _GO_ON)
         if cancel.is_set():
-            return ExitCode.INTERRUPTED, cancel.reason, _GO_ON
+            return End(ExitCode.INTERRUPTED, cancel.reason, _GO_ON)
         if self.bug:
-            return ExitCode.BUG, self.bug.message, self.bug.hint
+            return End(ExitCode.BUG, self.bug.message, self.bug.hint)
         if self.fault:
-            return ExitCode.ENVIRONMENT, self.fault.message, self.fault.hint or "invoke cluster.status"
-        code, reason = self._failures(plan)
-        return code, reason, ""
-
-    def _failures(self, plan: Plan) -> tuple[ExitCode, str]:
-        """Return what failed in a run that could continue to its end."""
+            return End(ExitCode.ENVIRONMENT, self.fault.message, self.fault.hint or "invoke cluster.status")
         failed = [release for release, end in self.ended.items() if end.outcome is Outcome.FAILED]
         tests = [test for end in self.ended.values() for test in end.tests if test.verdict is Verdict.FAILED]
         blocked = [step.id for step in plan.steps if step.action is Action.BLOCKED]
-        late = all(test.timed_out for test in tests)
-        if failed:
-            late = late and all(isinstance(self.ended[release].error, TimedOut) for release in failed)
-            return (ExitCode.TIMEOUT if late else ExitCode.FAILED), f"{shortened(list(map(str, failed)))} failed"
-        if tests:
-            return (ExitCode.TIMEOUT if late else ExitCode.FAILED), f"{shortened([test.test for test in tests])} failed"
-        if blocked:
-            return ExitCode.FAILED, f"{shortened(list(map(str, blocked)))} blocked"
-        return ExitCode.OK, ""
+        late = all(isinstance(self.ended[release].error, TimedOut) for release in failed)
+        late = late and all(test.timed_out for test in tests)
+        if failed or tests:
+            names = [*map(str, failed)] or [test.test for test in tests]
+            return End(ExitCode.TIMEOUT if late else ExitCode.FAILED, f"{shortened(names)} failed")
+        return End(ExitCode.FAILED, f"{shortened([*map(str, blocked)])} blocked") if blocked else End()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from devtools.errors import DevtoolsError, ExitCode, Location
+from devtools.engine.outcome import End
+from devtools.errors import DevtoolsError, ExitCode
 from devtools.events import Notice
 from devtools.model import Hook, Plan
 
@@ -17,27 +17,10 @@ if TYPE_CHECKING:
 _RESULTS = {ExitCode.OK: "ok", ExitCode.INTERRUPTED: "interrupted"}  # any other is `failed`
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class End:
-    """How a run ended."""
-
-    code: ExitCode = ExitCode.OK
-    reason: str = ""
-    hint: str = ""
-
-    @classmethod
-    def of(cls, error: DevtoolsError, where: Location | None = None) -> End:
-        """Return the outcome that an error means, with its place and the lines worth showing."""
-        message = f"{where}: {error.message}" if where else error.message
-        reason = "\n".join((message, *getattr(error, "details", ())))
-        return cls(code=error.exit_code, reason=reason, hint=error.hint)
-
-
 class StackCommands:
     """The commands of one run."""
 
     def __init__(self, session: Session, plan: Plan) -> None:
-        """For one plan in one session."""
         self._session = session
         self._plan = plan
 
@@ -63,7 +46,7 @@ class StackCommands:
             return end
         if not end.code:
             return failed[0]
-        return End(code=end.code, reason="; ".join((end.reason, *(one.reason for one in failed))), hint=end.hint)
+        return End(end.code, "; ".join((end.reason, *(one.reason for one in failed))), end.hint)
 
     def _run(self, hook: Hook, env: Mapping[str, str], *, cleanup: bool = False) -> End:
         """Run a command; return a failure as an outcome with the command's last lines."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from devtools.engine.helm_steps import HelmSteps, scoped
+from devtools.engine.helm_steps import HelmSteps
 from devtools.engine.outcome import StepResult
 from devtools.engine.remediation import Remediation
 from devtools.errors import DevtoolsError
@@ -12,7 +12,7 @@ from devtools.model import Action, ObjectRef, Plan, Release, Step, Sweep
 from devtools.readiness.contracts import Contracts
 from devtools.readiness.wait import Failure, Wait, wait_ready
 from devtools.releases.cleanup import remove_crds, remove_namespaces
-from devtools.releases.facts import mark_ready
+from devtools.releases.facts import mark_ready, scoped
 from devtools.releases.recovery import newest
 from devtools.releases.render_diff import rerendered
 from devtools.run_context.session import Session

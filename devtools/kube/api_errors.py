@@ -28,3 +28,16 @@ class ApiError(DevtoolsError):
         self.status = status
         self.reason = reason
         self.text = message
+
+
+class Tolerated:
+    """Suppresses the refusal of a request with one of these statuses: `with Tolerated(FORBIDDEN): …`."""
+
+    def __init__(self, *statuses: int) -> None:
+        self._statuses = statuses
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: object, trace: object) -> bool:
+        return isinstance(error, ApiError) and error.status in self._statuses

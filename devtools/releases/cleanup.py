@@ -13,8 +13,8 @@ from typing import Any
 
 from devtools.events import Notice
 from devtools.helm.labels import LABEL_STACK
-from devtools.kube.api_errors import FORBIDDEN, NOT_FOUND
-from devtools.kube.client import ApiError, Kube, Resource
+from devtools.kube.api_errors import FORBIDDEN, NOT_FOUND, Tolerated
+from devtools.kube.client import Kube, Resource
 from devtools.model import ObjectRef
 from devtools.readiness.wait import Failure, Wait
 from devtools.releases.crds import CRDS
@@ -43,7 +43,9 @@ def stack_crds(kube: Kube, stack: str) -> tuple[str, ...]:
 def remove_namespaces(session: Session, stack: str, wait: Wait, must_exist: Collection[str]) -> None:
     """Remove the stack's empty namespaces; a notice names the others and their content."""
     names = stack_namespaces(session.kube, stack, must_exist)
-    held = _settled(session, names, wait) if names else {}
+    held: dict[str, Counter[str]] = {}  # the kinds that remain in each namespace
+    for resource, item in _standing(session, _namespaced(session.kube), wait, inside={*names}) if names else ():
+        held.setdefault(item["namespace"], Counter())[resource.kind] += 1
     for name in names:
         if name not in held:
             session.kube.delete(f"{NAMESPACES}/{name}")
@@ -85,14 +87,6 @@ def remove_crds(session: Session, stack: str, wait: Wait, *, force: bool) -> Non
     kube.discover()
 
 
-def _settled(session: Session, names: Sequence[str], wait: Wait) -> dict[str, Counter[str]]:
-    """Return how many objects of which kinds the namespaces hold, by namespace."""
-    held: dict[str, Counter[str]] = {}
-    for resource, item in _standing(session, _namespaced(session.kube), wait, inside={*names}):
-        held.setdefault(item["namespace"], Counter())[resource.kind] += 1
-    return held
-
-
 def _standing(
     session: Session, kinds: Sequence[Resource], wait: Wait, inside: Collection[str] | None = None
 ) -> list[_Found]:
@@ -117,12 +111,9 @@ def _listed(kube: Kube, kinds: Sequence[Resource], inside: Collection[str] | Non
     """Return the objects of the kinds, without those that every namespace has."""
 
     def of(resource: Resource) -> list[_Found]:
-        try:
+        found: list[dict[str, Any]] = []
+        with Tolerated(NOT_FOUND, _NOT_ALLOWED):
             found = kube.metadata(resource.path())
-        except ApiError as error:
-            if error.status in {NOT_FOUND, _NOT_ALLOWED}:
-                return []
-            raise
         return [
             (resource, item)
             for item in found
@@ -152,10 +143,6 @@ def _served(kube: Kube, crd: str) -> Resource | None:
 
 def _marked(kube: Kube, path: str, stack: str) -> tuple[str, ...]:
     """Return the names of cluster-scoped objects with the stack's label; empty for a user who may not list them."""
-    try:
-        found = kube.metadata(path, labelSelector=f"{LABEL_STACK}={stack}")
-    except ApiError as error:
-        if error.status != FORBIDDEN:
-            raise
-        return ()
-    return tuple(sorted(str(item["name"]) for item in found))
+    with Tolerated(FORBIDDEN):
+        return tuple(sorted(str(item["name"]) for item in kube.metadata(path, labelSelector=f"{LABEL_STACK}={stack}")))
+    return ()

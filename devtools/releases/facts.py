@@ -28,7 +28,7 @@ from devtools.helm.labels import (
     LABEL_TESTED,
 )
 from devtools.helm.ownership import Origin, origin_of_newest, revision_of, written_by
-from devtools.kube.api_errors import FORBIDDEN
+from devtools.kube.api_errors import FORBIDDEN, Tolerated
 from devtools.kube.client import ApiError, Kube, Resource
 from devtools.model import BUSY, PENDING, Facts, ObjectRef, ReleaseFact, ReleaseId
 
@@ -95,13 +95,10 @@ def helm_records(kube: Kube, namespaces: Collection[str]) -> list[dict[str, Any]
 
 def _leaving(kube: Kube) -> set[str]:
     """Return the namespaces that are being deleted, as far as this user may read them."""
-    try:
+    with Tolerated(FORBIDDEN):
         found = kube.metadata("/api/v1/namespaces", fieldSelector="status.phase=Terminating")
-    except ApiError as error:
-        if error.status != FORBIDDEN:
-            raise
-        return set()
-    return {str(item["name"]) for item in found}
+        return {str(item["name"]) for item in found}
+    return set()
 
 
 def mark_ready(kube: Kube, release: ReleaseId, revision: int, digest: str, objects: Iterable[ObjectRef]) -> None:
@@ -153,13 +150,13 @@ def objects_in_record(kube: Kube, release: ReleaseId, revision: int) -> tuple[Ob
         found = read_record(secret).objects() if secret else ()
     except DevtoolsError:
         return ()
-    resources = {(ref.kind, ref.api_version): kube.resource(ref.kind, ref.api_version) for ref in found}
-    return tuple(
-        replace(ref, namespace="")
-        if (resource := resources[ref.kind, ref.api_version]) and not resource.namespaced
-        else ref
-        for ref in found
-    )
+    return tuple(scoped(kube, ref) for ref in found)
+
+
+def scoped(kube: Kube, ref: ObjectRef) -> ObjectRef:
+    """Return the reference, without a namespace if its kind has none; only the API server knows, not the manifest."""
+    resource = kube.resource(ref.kind, ref.api_version)
+    return ref if resource is None or resource.namespaced else replace(ref, namespace="")
 
 
 def newest_records(records: Iterable[Mapping[str, Any]]) -> dict[ReleaseId, Mapping[str, Any]]:
@@ -252,18 +249,15 @@ def _existing_of(kube: Kube, kind: tuple[str, str], wanted: set[ObjectRef]) -> l
     resource = kube.resource(kind[1], kind[0])
     if resource is None:
         return []
-    try:
+    with Tolerated(FORBIDDEN):
         listed = _listed(kube, resource, {ref.namespace for ref in wanted})
-    except ApiError as error:
-        if error.status != FORBIDDEN:
-            raise
-        return [(ref, False) for ref in wanted]  # a user who may not list them cannot tell that they are gone
-    found = {(item.get("namespace", ""), item["name"]): item for item in listed}
-    return [
-        (ref, "deletionTimestamp" in item)
-        for ref in wanted
-        if (item := found.get((ref.namespace if resource.namespaced else "", ref.name)))
-    ]
+        found = {(item.get("namespace", ""), item["name"]): item for item in listed}
+        return [
+            (ref, "deletionTimestamp" in item)
+            for ref in wanted
+            if (item := found.get((ref.namespace if resource.namespaced else "", ref.name)))
+        ]
+    return [(ref, False) for ref in wanted]  # a user who may not list them cannot tell that they are gone
 
 
 def _listed(kube: Kube, resource: Resource, namespaces: Collection[str]) -> list[dict[str, Any]]:

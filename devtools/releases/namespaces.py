@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from devtools.kube.api_errors import CONFLICT, FORBIDDEN
+from devtools.kube.api_errors import CONFLICT, FORBIDDEN, Tolerated
 from devtools.kube.client import ApiError, Kube
 from devtools.readiness.wait import Failure, LateFailure, Wait
 
@@ -24,7 +24,9 @@ def make_namespace(kube: Kube, name: str, labels: Mapping[str, str], wait: Wait,
     path, polling = f"/api/v1/namespaces/{name}", wait.polling()
     while (found := _found(kube, path)) and (found.get("status") or {}).get("phase") == "Terminating":
         hint = f"kubectl describe namespace {name}"
-        late = LateFailure(f"namespace {name} is still being deleted", hint=hint, details=_what_keeps(found))
+        conditions = (found.get("status") or {}).get("conditions") or ()  # what the namespace controller waits for
+        keeps = [str(item.get("message")) for item in conditions if item.get("status") == "True"]
+        late = LateFailure(f"namespace {name} is still being deleted", hint=hint, details=keeps)
         polling.pause([f"namespace {name} to be gone: it is being deleted"], late)
     if found is None and not create:
         message = f"namespace {name} does not exist, and create_namespace is false"
@@ -42,15 +44,6 @@ def make_namespace(kube: Kube, name: str, labels: Mapping[str, str], wait: Wait,
 
 def _found(kube: Kube, path: str) -> dict[str, Any] | None:
     """Return the namespace; for a user who may not read namespaces it is assumed to exist."""
-    try:
+    with Tolerated(FORBIDDEN):
         return kube.get(path)
-    except ApiError as error:
-        if error.status != FORBIDDEN:
-            raise
-        return {}
-
-
-def _what_keeps(namespace: dict[str, Any]) -> list[str]:
-    """Return what the namespace controller reports about remaining objects."""
-    conditions = (namespace.get("status") or {}).get("conditions") or ()
-    return [str(item.get("message")) for item in conditions if item.get("status") == "True"]
+    return {}

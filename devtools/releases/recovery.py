@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from devtools.errors import DevtoolsError
 from devtools.helm.labels import LABEL_CHART, LABEL_DIGEST, LABEL_READY, LABEL_READY_REVISION
 from devtools.helm.ownership import Origin, origin_of_newest, revision_of, written_by
 from devtools.helm.revision import Applied, applied
@@ -58,8 +59,7 @@ def recovery(state: str, records: Iterable[Mapping[str, Any]], *, adopt: bool = 
     if state not in _BACK:
         return Recovery(how="uninstall")
     for wanted in _WORKED:
-        worked = [number for number, status in states.items() if status == wanted and number < newest]
-        if worked:
+        if worked := [number for number, status in states.items() if status == wanted and number < newest]:
             return Recovery(how="rollback", revision=max(worked))
     return Recovery(how="forget", revision=newest)
 
@@ -126,7 +126,6 @@ def is_stand_in(records: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _states(records: Iterable[Mapping[str, Any]]) -> dict[int, str]:
-    """Return Helm's status of each revision."""
     return {revision_of(record): str((record.get("labels") or {}).get("status", "")) for record in records}
 
 
@@ -176,12 +175,15 @@ def basis(found: Sequence[Revision]) -> Revision | None:
 
 
 def last_two(kube: Kube, release: ReleaseId) -> tuple[Applied | None, Applied | None]:
-    """Return the last working revision, and the ones after it."""
-    found = {revision_of(item): item["labels"]["status"] for item in records(kube, release)}
-    newest = max(found)
-    worked = max((number for number, status in found.items() if status in {"deployed", "superseded"}), default=newest)
-    secrets = [kube.get(record_path(release, number)) for number in (worked, newest)]
-    before, after = (applied(secret, release) if secret else None for secret in secrets)
+    """Return the last working revision and the newest one; None for what is not available."""
+    try:
+        found = {revision_of(item): item["labels"]["status"] for item in records(kube, release)}
+        newest = max(found)
+        worked = max((number for number, status in found.items() if status in _WORKED), default=newest)
+        secrets = [kube.get(record_path(release, number)) for number in (worked, newest)]
+        before, after = (applied(secret, release) if secret else None for secret in secrets)
+    except (DevtoolsError, KeyError, ValueError):
+        return None, None
     return before, after
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from uuid import uuid4
 
 from devtools.diff.difference import ABSENT, changes, is_hidden
-from devtools.errors import DevtoolsError
 from devtools.helm.rejections import Refusal, invalid, refusals, without_values
 from devtools.helm.revision import Applied
 from devtools.kube.client import ApiError, Kube
@@ -21,7 +20,6 @@ from devtools.redaction.origin import marked_at
 from devtools.releases.recovery import last_two, object_of
 from devtools.releases.takeover import HOLD_DATA, Stray, strays_of, take_over
 
-HOLDS_DATA = HOLD_DATA
 Shapes = Sequence[Mapping[str, Any]]
 # The mutable fields of a StatefulSet's spec: the API server does not report which other field changed.
 _MUTABLE = frozenset(
@@ -55,7 +53,7 @@ class Refused(Failure):
 
     def is_cured(self, *, recreating: bool, taking: bool) -> bool:
         """Return whether the user's overrides resolve all refusals (Helm itself resolves conflicts)."""
-        able = {"immutable"} if recreating and not any(ref.kind in HOLDS_DATA for ref in self.immutable) else set()
+        able = {"immutable"} if recreating and not any(ref.kind in HOLD_DATA for ref in self.immutable) else set()
         return self._why <= able | ({"replaced"} if taking else set())
 
 
@@ -66,7 +64,7 @@ def immutable(found: Sequence[Refusal]) -> tuple[ObjectRef, ...]:
 
 def _hint(release: Release, found: Sequence[Refusal]) -> str:
     """Return the command that continues, or why there is none."""
-    if protected := [str(item.ref) for item in found if item.why == "immutable" and item.ref.kind in HOLDS_DATA]:
+    if protected := [str(item.ref) for item in found if item.why == "immutable" and item.ref.kind in HOLD_DATA]:
         return f"{protected[0]} is not recreated: its data would be lost; undo the change, or delete it yourself"
     flags = [] if all(item.why == "immutable" for item in found) else [f"--take-ownership {release.id}"]
     flags += [f"--recreate {release.id}"] if any(item.why == "immutable" for item in found) else []
@@ -81,10 +79,7 @@ def fields_changed(
     They come from the records of that revision and of the last working one before it; empty if either is not available.
     `secret` are the keys of values that are secret by their origin.
     """
-    try:
-        before, after = last_two(kube, release)
-    except (DevtoolsError, KeyError, ValueError):
-        return {}
+    before, after = last_two(kube, release)
     if before is None or after is None:
         return {}
     redactor = _redactor(secret, before, after)
@@ -143,10 +138,7 @@ def _rehearse(kube: Kube, release: ReleaseId, refs: Iterable[ObjectRef], secret:
     An object with a change to an immutable field may be invalid in other ways, too. Raises Failure if the API server
     calls a new one invalid. Objects of other kinds may hold something unique, such as a cluster IP.
     """
-    try:
-        _, after = last_two(kube, release)
-    except (DevtoolsError, KeyError, ValueError):
-        return
+    _, after = last_two(kube, release)
     for ref in refs:
         item = object_of(after, ref) if after else None
         other = replace(ref, name=f"{ref.name[:40]}-{uuid4().hex[:8]}")

@@ -14,7 +14,7 @@ from typing import Any
 from devtools.errors import DevtoolsError
 from devtools.helm.labels import LABEL_STACK
 from devtools.helm.record import Stored, read_record
-from devtools.kube.api_errors import NOT_FOUND
+from devtools.kube.api_errors import NOT_FOUND, Tolerated
 from devtools.kube.client import ApiError, Kube
 from devtools.model import ObjectRef, ReleaseId
 from devtools.readiness.observer import Observer
@@ -101,13 +101,11 @@ def await_gone(kube: Kube, observer: Observer, objects: Iterable[ObjectRef], wai
     An object that is not being deleted was kept, or created again by another program.
     """
     refs, polling = [ref for ref in objects if kube.path_of(ref)], wait.polling()
-    while going := [(ref, item) for ref in refs if (item := observer.get(ref)) and _is_deleted(item)]:
+    while going := [
+        (ref, item) for ref in refs if (item := observer.get(ref)) and item["metadata"].get("deletionTimestamp")
+    ]:
         refs = [ref for ref, _ in going]
         polling.pause([f"{ref} ({_held(item)})" for ref, item in going])
-
-
-def _is_deleted(item: Mapping[str, Any]) -> bool:
-    return bool(item["metadata"].get("deletionTimestamp"))
 
 
 def refused_deletions(kube: Kube, objects: Iterable[ObjectRef]) -> list[str]:
@@ -156,8 +154,5 @@ def _held(item: Mapping[str, Any]) -> str:
 
 def _label(kube: Kube, crd: str, stack: str) -> None:
     """Label a CRD as the stack's, unless it is gone."""
-    try:
+    with Tolerated(NOT_FOUND):
         kube.merge(f"{CRDS}/{crd}", {"metadata": {"labels": {LABEL_STACK: stack}}})
-    except ApiError as error:
-        if error.status != NOT_FOUND:
-            raise

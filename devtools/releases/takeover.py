@@ -50,10 +50,7 @@ class Stray:
 def strays_of(kube: Kube, release: ReleaseId, refs: Iterable[ObjectRef]) -> tuple[Stray, ...]:
     """Return the refused objects in which other managers replaced items that the newest revision declares."""
     refs = tuple(refs)
-    try:
-        _, newest = last_two(kube, release) if refs else (None, None)
-    except (DevtoolsError, KeyError, ValueError):
-        return ()
+    _, newest = last_two(kube, release) if refs else (None, None)
     strays = []
     for ref in refs:
         path, declared = kube.path_of(ref), object_of(newest, ref) if newest else None

@@ -43,9 +43,9 @@ def test_credentials_that_are_not_accepted_any_more_end_the_run() -> None:
     session: Any = SimpleNamespace(slots=Slots(1), cancel=Cancel())
     engine = Engine(session, plan(), Facts())
     engine._note(ApiError(401, "Unauthorized", "Unauthorized"))
-    code, reason, hint = engine._tally.result(session.cancel, plan())
-    assert code is ExitCode.ENVIRONMENT
-    assert "401 Unauthorized" in reason
-    assert "log in to the cluster again" in hint
+    end = engine._tally.result(session.cancel, plan())
+    assert end.code is ExitCode.ENVIRONMENT
+    assert "401 Unauthorized" in end.reason
+    assert "log in to the cluster again" in end.hint
     with pytest.raises(Interrupted, match="401"), session.slots.hold(ReleaseId("ns", "next")):
         pass
