@@ -147,6 +147,21 @@ READ_OTHERWISE = {
 }
 
 
+def test_messages_name_no_file_of_this_repository() -> None:
+    """A user's repository has no docs/, tests/ or scripts/: messages say the thing itself, or name a task."""
+    found = []
+    for path in sorted((ROOT / "devtools").glob("**/*.py")):
+        nodes = [*ast.walk(ast.parse(path.read_text("utf-8")))]
+        documentation = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+        found += [
+            f"{name_of(path)}:{node.lineno}"
+            for node in nodes
+            if isinstance(node, ast.Constant) and id(node) not in documentation
+            if re.search(r"\b(docs|tests|requirements)/\w|scripts/up", str(node.value))
+        ]
+    assert not found
+
+
 def _opens(node: ast.AST) -> bool:
     """Whether a call opens a path to read it."""
     if not isinstance(node, ast.Call):

@@ -112,16 +112,15 @@ def _programs(machine: Machine, needs: Requirements) -> Iterator[Finding]:
     """Yield findings about Tilt, and about conditions that will make it fail."""
     if not needs.tiltfile:
         message = "there is no Tiltfile here: Tilt is not started"
-        yield Finding(
-            check="tilt", level="warning", message=message, hint="write one: docs/tilt.md; or type: invoke up"
-        )
+        hint = "write one that loads .devtools/infra.star, which invoke specs writes; or type: invoke up"
+        yield Finding(check="tilt", level="warning", message=message, hint=hint)
         return
     if machine.programs.get("tilt") is None:
         hint = f"install it: {TILT}; or deploy the layers without it: invoke up"
         yield Finding(check="tilt", level="warning", message="tilt is not installed", hint=hint)
     elif not needs.token:
         message = "BUF_TOKEN is not set: ameide_core_proto will fail, and every layer waits for it in Tilt"
-        hint = "put it into .env (docs/proto.md); or start without publishing: invoke bootstrap --no-push"
+        hint = "put BUF_TOKEN=... into .env; or start without publishing: invoke bootstrap --no-push"
         yield Finding(check="token", level="warning", message=message, hint=hint)
 
 

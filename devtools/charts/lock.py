@@ -162,7 +162,7 @@ def _url_problems(entry: LockEntry, document: Document, path: KeyPath) -> Iterat
             yield document.problem((*path, key), f"'{key}' is not a URL: {error}")
             continue
         if "@" in url.netloc and (url.scheme != "ssh" or url.password):
-            hint = "remove them; put them into environment variables or a netrc file: docs/charts.md"
+            hint = "put them into DEVTOOLS_CHART_USER_NAME and DEVTOOLS_CHART_PASSWORD_NAME, or a netrc file"
             yield document.problem((*path, key), f"'{key}' must not contain credentials", hint)
 
 

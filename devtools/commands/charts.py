@@ -180,7 +180,7 @@ def _row(done: Vendored) -> dict[str, Any]:
 def _no_source(problems: Sequence[Problem]) -> ConfigError:
     """Return the common cause if a source has none of the charts."""
     first = problems[0]
-    hint = "--from takes a directory of archives, of charts, or of a directory per publisher; or a URL: docs/charts.md"
+    hint = "--from takes a directory of archives, of charts, or of a directory per publisher; or a URL"
     return ConfigError(
         f"none of the {len(problems)} charts could be fetched from there; the first error: {first.message}", hint=hint
     )

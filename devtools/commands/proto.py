@@ -137,7 +137,8 @@ def module_of(root: Path) -> Module:
     try:
         document = parse(read_source(path), path)
     except OSError as error:
-        raise ConfigError(f"no protobuf module here: {path}: {error.strerror}", hint="see docs/proto.md") from error
+        hint = "write proto/buf.yaml, with the name of the module: name: buf.build/OWNER/MODULE"
+        raise ConfigError(f"no protobuf module here: {path}: {error.strerror}", hint=hint) from error
     if document.problems:
         raise ConfigError("buf.yaml cannot be read", problems=document.problems)
     name = _name(document.data)
@@ -218,7 +219,9 @@ def _check(app: App, module: Module, command: Command, what: str) -> None:
     if outcome is Outcome.FINDINGS:
         raise ProtoFault(f"{module.name} {what}", problems=_problems(module, result))
     if outcome is not Outcome.OK:
-        raise ConfigError(f"buf {command.argv[1]}: {commands.failure(result)}", hint="see docs/proto.md")
+        raise ConfigError(
+            f"buf {command.argv[1]}: {commands.failure(result)}", hint="check proto/buf.yaml and proto/buf.lock"
+        )
 
 
 def _problems(module: Module, result: Result) -> tuple[Problem, ...]:
@@ -260,7 +263,7 @@ def _fault(module: Module, outcome: Outcome, result: Result) -> DevtoolsError:
             f"{'no answer in time' if result.timed_out else message}",
             hint="check the network and HTTPS_PROXY; to build without publishing: invoke proto.push --no-push",
         )
-    return EnvironmentFault(f"{module.name} was not pushed: {message}", hint="run it again; see docs/proto.md")
+    return EnvironmentFault(f"{module.name} was not pushed: {message}", hint="run it again")
 
 
 def _joined(labels: Sequence[str]) -> str:

@@ -199,7 +199,7 @@ class Engine:
     def _tell(self, step: Step, ended: FinishedStep, seconds: float, done: StepResult | None = None) -> FinishedStep:
         """Emit the end of a step."""
         error = ended.error
-        reason = error.message if error else ended.cause or step.reason
+        reason = error.message if error else ended.cause or (done.reason if done else "") or step.reason
         if ended.outcome is Outcome.SKIPPED and ended.cause and ended.cause.endswith((" failed", " interrupted")):
             reason = f"because {ended.cause}"
         self._session.bus.emit(

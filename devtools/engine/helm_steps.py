@@ -149,7 +149,7 @@ class HelmSteps:
                     return
         except Failure as error:
             if found := refused_deletions(self._session.kube, objects):
-                hint = "this user must be allowed to delete what the chart makes: docs/clusters.md"
+                hint = "allow this user to get, list and delete the kinds that the chart makes"
                 raise Failure(found[0], hint=hint, details=found[1:]) from error
             raise
 

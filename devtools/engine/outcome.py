@@ -39,6 +39,7 @@ class StepResult:
     revision: int
     objects: tuple[ObjectRef, ...] = ()
     simulated_pods: int = 0
+    reason: str = ""  # replaces the plan's reason
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from devtools.base.words import shortened
 from devtools.engine.helm_steps import HelmSteps
 from devtools.engine.outcome import StepResult
 from devtools.engine.remediation import Remediation
@@ -91,13 +92,15 @@ class Steps:
 
         Their pods may still be terminating then; only the removal of a namespace waits for them.
         """
+        session, reason = self._session, ""
         if step.sweep is Sweep.NAMESPACES:
-            remove_namespaces(self._session, self._stack, self._session.wait_for(step.release), self._must_exist)
+            wait = session.wait_for(step.release)
+            reason = shortened(remove_namespaces(session, self._stack, wait, self._must_exist)) or "none"
         elif step.sweep is Sweep.CRDS:
-            remove_crds(self._session, self._stack, self._session.wait_for(step.release), force=step.force)
+            reason = shortened(remove_crds(session, self._stack, session.wait_for(step.release), force=step.force))
         else:
             self._helm.uninstall(step)
-        return StepResult(outcome=Outcome.UNINSTALLED, revision=0)
+        return StepResult(outcome=Outcome.UNINSTALLED, revision=0, reason=reason)
 
     def _check_contracts(self, release: Release, wait: Wait) -> None:
         """Wait for each contract and emit its verdict; raise Failure for the first one that failed."""

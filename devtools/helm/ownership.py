@@ -63,6 +63,19 @@ def origin_of_newest(records: Iterable[Record], origin: str = "") -> Origin:
     return Origin.SAME_ORIGIN if started == origin else Origin.DEVTOOLS
 
 
+def rolled_back_to(records: Iterable[Record]) -> int:
+    """Return the revision that a release's newest record restores; 0 if it is not a rollback.
+
+    `helm rollback` copies the labels of the revision it restores; an upgrade by another helm those of the last one.
+    """
+    *older, newest = sorted(records, key=revision_of)
+    token = _launch(newest)
+    restored = [record for record in older if token and _launch(record) == token]
+    if restored[-1:] == older[-1:] and not token.endswith(f".rollback-{revision_of(newest)}"):
+        return 0
+    return max(map(revision_of, restored), default=0)
+
+
 def written_by(record: Record) -> tuple[str, datetime | None]:
     """Return the field manager, other than devtools, that last wrote a record, and when by the API server's clock."""
     entries = [

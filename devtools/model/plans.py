@@ -46,6 +46,7 @@ class ReleaseFact:
     layer: str = ""  # the layer label it was installed with
     stack: str = ""  # the stack label it was installed with
     chart: str = ""  # the kind of chart it was installed from; empty if another tool installed it
+    rolled_back_to: int = 0  # the revision that this one restores; 0 if it is not a rollback
     cut_off: tuple[int, ...] = ()  # revisions before this one that Helm still calls pending
     other_helm: str = ""  # field manager of a helm that devtools did not start, if its operation is not finished
 

@@ -261,6 +261,8 @@ def _unfinished(fact: ReleaseFact) -> str:
 
 def _changed(fact: ReleaseFact, digest: str) -> str:
     """Return how a deployed revision differs from the declared state; empty if it does not."""
+    if fact.digest != digest and fact.rolled_back_to:
+        return f"rolled back to revision {fact.rolled_back_to}: up applies the declared version again"
     if fact.digest != digest:
         return "inputs changed" if fact.digest else "upgraded by another tool"
     if fact.going:

@@ -40,25 +40,26 @@ def stack_crds(kube: Kube, stack: str) -> tuple[str, ...]:
     return _marked(kube, CRDS, stack)
 
 
-def remove_namespaces(session: Session, stack: str, wait: Wait, must_exist: Collection[str]) -> None:
-    """Remove the stack's empty namespaces; a notice names the others and their content."""
+def remove_namespaces(session: Session, stack: str, wait: Wait, must_exist: Collection[str]) -> Sequence[str]:
+    """Remove the stack's empty namespaces and return their names; a notice names the others and their content."""
     names = stack_namespaces(session.kube, stack, must_exist)
     held: dict[str, Counter[str]] = {}  # the kinds that remain in each namespace
     for resource, item in _standing(session, _namespaced(session.kube), wait, inside={*names}) if names else ():
         held.setdefault(item["namespace"], Counter())[resource.kind] += 1
-    for name in names:
-        if name not in held:
-            session.kube.delete(f"{NAMESPACES}/{name}")
+    empty = [name for name in names if name not in held]
+    for name in empty:
+        session.kube.delete(f"{NAMESPACES}/{name}")
     for name, kinds in held.items():
         what = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
         session.bus.emit(Notice(level="info", message=f"namespace {name} is kept: it contains {what}"))
     polling = wait.polling()
-    while left := [f"Namespace/{name}" for name in stack_namespaces(session.kube, stack) if name in {*names} - {*held}]:
+    while left := [f"Namespace/{name}" for name in stack_namespaces(session.kube, stack) if name in empty]:
         polling.pause(left)
+    return empty
 
 
-def remove_crds(session: Session, stack: str, wait: Wait, *, force: bool) -> None:
-    """Remove the stack's CRDs, and with `force` all objects of their kinds.
+def remove_crds(session: Session, stack: str, wait: Wait, *, force: bool) -> Sequence[str]:
+    """Remove the stack's CRDs, and with `force` all objects of their kinds; return the names of the CRDs.
 
     Everything is checked before anything is removed. Raises Failure with the objects that would be deleted if there are
     some and `force` is not set.
@@ -85,6 +86,7 @@ def remove_crds(session: Session, stack: str, wait: Wait, *, force: bool) -> Non
     while left := [f"CRD {name}" for name in stack_crds(kube, stack) if name in names]:
         polling.pause(left)
     kube.discover()
+    return names
 
 
 def _standing(

@@ -27,12 +27,12 @@ from devtools.helm.labels import (
     LABEL_STACK,
     LABEL_TESTED,
 )
-from devtools.helm.ownership import Origin, origin_of_newest, revision_of, written_by
+from devtools.helm.ownership import Origin, origin_of_newest, revision_of, rolled_back_to, written_by
 from devtools.kube.api_errors import FORBIDDEN, Tolerated
 from devtools.kube.client import ApiError, Kube, Resource
 from devtools.model import BUSY, PENDING, Facts, ObjectRef, ReleaseFact, ReleaseId
 
-_SECRETS = "Helm keeps its releases in Secrets: this user must be allowed to list them, see docs/clusters.md"
+_SECRETS = "Helm keeps its releases in Secrets: allow this user to list them in the namespaces of the stack"
 _MOST = 8  # connections
 _EACH = 8  # lists for each further connection, whose handshake costs both sides as much as several lists
 
@@ -225,6 +225,7 @@ def _fact(
         layer=labels.get(LABEL_LAYER, ""),
         stack=stack_of(history),
         chart=labels.get(LABEL_CHART, ""),
+        rolled_back_to=rolled_back_to(history),
         cut_off=cut_off,
         other_helm=written_by(record)[0] if unfinished and origin_of_newest(history) is Origin.OTHER else "",
     )

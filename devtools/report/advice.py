@@ -7,9 +7,10 @@ import shlex
 from itertools import pairwise
 
 from devtools.events import Verdict
-from devtools.report.run_state import RunState
+from devtools.report.run_state import ReleaseResult, RunState
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_COMMAND = re.compile(r": (invoke .+)$")  # at the end of a reason
 _NO_IMAGE = re.compile(r"\b(ImagePullBackOff|ErrImagePull|ErrImageNeverPull)\b")
 _ENVIRONMENT = re.compile(r"(?:^|\s)(--env(?:=|\s+)\S+|-e\s*\S+)")
 
@@ -53,7 +54,7 @@ def _environment(state: RunState) -> str:
 
 
 def retries(state: RunState) -> tuple[str, ...]:
-    """Return one command for each layer in which something failed.
+    """Return one command for each layer in which something failed or was blocked by itself.
 
     It is the typed command if that was such a command. Otherwise it has no `--only-test`, even if only a test failed:
     its corrected script must be synced first, and unchanged releases take no time.
@@ -62,9 +63,22 @@ def retries(state: RunState) -> tuple[str, ...]:
         return ()  # replaying a layer would restore what was to be removed
     failed = [item.layer for item in state.releases.values() if item.word == "failed"]
     failed += [item.layer for item in state.checks if item.verdict is Verdict.FAILED]
+    failed += [item.layer for item in _blocked(state)]
     layers, typed = sorted({*failed}), again(state)
     words = [typed if typed.startswith(f"invoke layer {layer} ") else retry_layer(state, layer) for layer in layers]
     return (*words, *(retry_layer(state, layer) for layer in layers if "--only-test" in typed))
+
+
+def _blocked(state: RunState) -> list[ReleaseResult]:
+    """Return the blocked releases, except those that are blocked because another one is."""
+    found = [item for item in state.releases.values() if item.word == "blocked"]
+    return [item for item in found if not item.planned.endswith("which is blocked")]
+
+
+def _repairs(state: RunState) -> tuple[str, ...]:
+    """Return the commands that reasons of blocked releases name, in the same environment."""
+    found = [match[1] for item in _blocked(state) if (match := _COMMAND.search(item.planned))]
+    return tuple(text + _environment(state) * text.startswith("invoke layer ") for text in found)
 
 
 def _images(state: RunState) -> tuple[str, ...]:
@@ -77,14 +91,13 @@ def _images(state: RunState) -> tuple[str, ...]:
 def next_commands(state: RunState) -> tuple[str, ...]:
     """Return the commands to type next, the best first."""
     result = state.result()
-    blocked = any(item.word == "blocked" for item in state.releases.values())
+    repairs = _repairs(state)
+    wider = (everything(state),) if any(text.startswith("invoke layer ") for text in repairs) else ()
     if result == "interrupted":
         return (again(state),)
     if result == "failed":
-        found = retries(state)
-        wider = (everything(state),) if blocked else ()
-        return tuple(dict.fromkeys((*_images(state), *found, *wider, again(state))))
+        return tuple(dict.fromkeys((*_images(state), *repairs, *retries(state), again(state), *wider)))
     if result == "planned":
-        return (everything(state) if blocked else again(state),)
+        return tuple(dict.fromkeys((*repairs, *(wider or (again(state),)))))
     gone = bool(state.releases) and all(item.word == "uninstalled" for item in state.releases.values())
     return (everything(state),) if gone else ("invoke layers",)

@@ -16,6 +16,16 @@ _OF_TEST = ("release", "layer", "test", "verdict", "seconds", "reason", "details
 ALL = "all tests"  # the name under which all tests of a release are skipped together
 
 
+def is_release(name: str) -> bool:
+    """Return whether a step is about a release; the names of other steps begin with a capital letter."""
+    return not name[:1].isupper()
+
+
+def title(name: str) -> str:
+    """Return how text names a step: by its release, or by the remaining objects it deletes."""
+    return name if is_release(name) else name.partition("/")[0].replace("Namespaces", "empty namespaces")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseResult:
     """One release of the run: its plan and its outcome; `outcome` is None until it ended."""
@@ -41,8 +51,18 @@ class ReleaseResult:
 
     @property
     def is_release(self) -> bool:
-        """Whether it is a release, and not a step about remaining objects, whose name no namespace can have."""
-        return not self.release[:1].isupper()
+        """Whether it is a release, and not a step about remaining objects."""
+        return is_release(self.release)
+
+    @property
+    def text_word(self) -> str:
+        """The word that text shows: remaining objects are deleted, not uninstalled."""
+        return self.word if self.is_release else self.word.replace("uninstalled", "deleted")
+
+    @property
+    def title(self) -> str:
+        """How text names it: by its release, or by the objects it deletes."""
+        return title(self.release)
 
     @property
     def word(self) -> str:

@@ -66,6 +66,7 @@ _LOOKS: dict[str, tuple[str, Style]] = {
     "installed": ("good", "good"),
     "upgraded": ("good", "good"),
     "uninstalled": ("good", "good"),
+    "deleted": ("good", "good"),
     "passed": ("good", "good"),
     "unchanged": ("same", "dim"),
     "simulated": ("simulated", "warn"),

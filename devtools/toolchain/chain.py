@@ -193,4 +193,5 @@ def _cure(item: Tool) -> str:
     """Return how to get a missing tool."""
     if item.lazy:
         return "the commands that need it build it"
-    return "type: invoke toolchain" if item.family else "run scripts/up: it installs what requirements/runtime.txt pins"
+    package = f"in the environment of invoke, type: pip install {item.name}-bin=={item.version}"
+    return "type: invoke toolchain" if item.family else package

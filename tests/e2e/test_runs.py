@@ -155,7 +155,10 @@ def test_a_release_is_rolled_back_and_the_next_plan_says_so(repo: Repo, cluster:
         (3, "deployed"),
     ]
     assert "Rollback to 1" in repo.invoke("history", "conf").out
-    assert "inputs changed" in repo.invoke("plan", "10").text
+    planned = repo.invoke("plan", "10", "--output", "json").document["releases"]
+    reasons = {item["release"]: item["planned"] for item in planned}
+    back = "rolled back to revision 1: up applies the declared version again"
+    assert reasons[f"{repo.namespace}/conf"] == back
     assert repo.invoke("layer", "10").code == 0
     assert (kube.get(path) or {})["data"] == {"say": "world"}
 

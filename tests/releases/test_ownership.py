@@ -14,7 +14,7 @@ import pytest
 from devtools.errors import ExitCode
 from devtools.events import Notice, StepFinished, StepWaiting
 from devtools.helm.labels import LABEL_LAUNCH, LABEL_STACK
-from devtools.helm.ownership import Origin, origin_of_newest
+from devtools.helm.ownership import Origin, origin_of_newest, rolled_back_to
 from devtools.model import Environment, Layer, Plan, Release, Stack
 from devtools.planning.overrides import Overrides, with_overrides
 from devtools.planning.plan import Selection, make_plan
@@ -54,6 +54,25 @@ def _record(revision: int, status: str, launch: str = "") -> dict[str, Any]:
 def test_who_started_a_helm(records: list[dict[str, Any]], maker: Origin) -> None:
     assert origin_of_newest(records, "me") is maker
     assert origin_of_newest(reversed(records), "me") is maker
+
+
+@pytest.mark.parametrize(
+    ("launches", "target"),
+    [
+        (("me.1",), 0),
+        (("me.1", "me.2"), 0),
+        (("me.rollback-3", "me.2", "me.rollback-3"), 1),
+        (("me.1", "me.rollback-3", "me.rollback-3"), 2),
+        (("me.1", "me.2", "me.1"), 1),  # by hand
+        (("me.1", "me.2", "me.2"), 0),  # an upgrade by hand
+        (("me.1", "me.2", "me.2", "me.2"), 0),  # two of them
+        (("", "", ""), 0),  # another tool's release
+    ],
+)
+def test_which_revision_was_restored(launches: tuple[str, ...], target: int) -> None:
+    records = [_record(number, "superseded", launch) for number, launch in enumerate(launches, start=1)]
+    assert rolled_back_to(records) == target
+    assert rolled_back_to(reversed(records)) == target
 
 
 def _claim(name: str) -> dict[str, Any]:

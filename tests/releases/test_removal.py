@@ -111,6 +111,7 @@ def test_a_namespace_goes_when_nothing_is_left_in_it(bench: Bench) -> None:
     ran = down(bench, *(step(item, action=Action.UNINSTALL) for item in (here, there)))
     assert ran.code is ExitCode.OK, ran.events
     assert ran.one(Notice).message == f"namespace {bench.namespace} is kept: it contains 1 Secret"
+    assert ran.one(StepFinished, release=f"Namespaces/{bench.namespace}").reason == f"{bench.namespace}-2"
     assert kube.get(other) is None
     assert kube.get(f"{NAMESPACES}/{bench.namespace}") is not None
     kube.delete(f"{NAMESPACES}/{bench.namespace}/secrets/mine")

@@ -16,7 +16,7 @@ from devtools.report.terminal.final import final_lines
 from devtools.report.terminal.lines import Screen
 from devtools.report.terminal.plain import Plain, Ticking
 from devtools.testing import FakeClock
-from tests.report.scenarios import LAYER, SCENARIOS, START, Script, begin, check, done, play, say, started
+from tests.report.scenarios import LAYER, SCENARIOS, START, Script, begin, check, done, planned, play, say, started
 
 
 def shown(script: Script, *, width: int = 80, verbose: bool = False) -> tuple[str, str]:
@@ -71,6 +71,26 @@ def test_later_failures_show_the_beginning_of_their_reason() -> None:
     assert more.endswith(" ...")
     assert len(more) <= 80
     assert after == ""
+
+
+def test_remaining_objects_are_named_as_what_they_are() -> None:
+    """`Namespaces/shop` names a step in events; text says which objects it deletes."""
+    steps = {"shop/web": "removed with the stack", "Namespaces/shop": "where nothing is left in them: shop, db"}
+    plan = planned({name: ("uninstall", reason) for name, reason in steps.items()})
+    script: Script = [(started(), 0.0), (plan, 0.1)]
+    for name, reason in {"shop/web": "removed with the stack", "Namespaces/shop": "shop, db"}.items():
+        script += [(begin(name, "uninstall"), 1.0), (done(name, 0.4, ev.Outcome.UNINSTALLED, reason), 2.0)]
+    out, err = shown([*script, (ev.RunFinished(exit_code=0, seconds=2.0), 2.0)])
+    assert "1 to uninstall, 1 to delete" in err
+    assert "    uninstall  shop/web          removed with the stack\n" in err
+    assert "    delete     empty namespaces  where nothing is left in them: shop, db\n" in err
+    assert "✓ deleted     empty namespaces    0.4s  shop, db\n" in err
+    assert "✓ uninstalled shop/web" in out
+    assert "✓ deleted     empty namespaces    0.4s  shop, db\n" in out
+    failed = replace(done("CRDs/shop", 0.4), outcome=ev.Outcome.FAILED, reason="the CRDs are kept")
+    out, _ = shown([*script, (begin("CRDs/shop"), 2.0), (failed, 2.0), (ev.RunFinished(exit_code=1, seconds=2), 2.0)])
+    assert "FAILED CRDs (layer 40-data-plane)" in out
+    assert "Namespaces/" not in out + err
 
 
 def test_a_dry_run_gives_its_plan_on_stdout() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -131,6 +132,36 @@ def test_an_image_that_a_node_cannot_pull_is_brought_there(provider: str, reason
     release = (done("ameide/redis", 1, ev.Outcome.FAILED, reason), 1.0)
     found = document([(run, 0.0), (planned(), 0.0), release, (ev.RunFinished(exit_code=1, seconds=1), 1.0)])["next"]
     assert (found[0], found[-1]) == (first, "invoke up")
+
+
+@pytest.mark.parametrize(
+    ("what", "reason", "commands"),
+    [
+        (
+            "layer 40-data-plane --env dev",
+            "needs ameide/vault of layer 30-secrets, which is not on the cluster: invoke layer 30-secrets",
+            ["invoke layer 30-secrets --env dev", "invoke layer 40-data-plane --env dev", "invoke up --env dev"],
+        ),
+        (
+            "up",
+            "a stand-in must not replace the real release: invoke charts.vendor --name acme/redis",
+            ["invoke charts.vendor --name acme/redis", "invoke layer 40-data-plane", "invoke up"],
+        ),
+        (
+            "layer 40-data-plane",
+            "namespace a does not exist, and create_namespace is false: kubectl create namespace a",
+            ["invoke layer 40-data-plane"],
+        ),
+    ],
+)
+def test_what_repairs_a_blocked_layer_comes_first(what: str, reason: str, commands: list[str]) -> None:
+    run = replace(started(), what=what)
+    steps = {"ameide/redis": ("blocked", reason), "ameide/kafka": ("blocked", "needs ameide/redis, which is blocked")}
+    script: Script = [(run, 0.0), (planned(steps), 0.0)]
+    script += [(done(name, 0.0, ev.Outcome.SKIPPED, reason), 0.1) for name, (_, reason) in steps.items()]
+    assert document([*script, (ev.RunFinished(exit_code=1, seconds=1), 1)])["next"] == commands
+    plan: Script = [(run, 0.0), (planned(steps, dry_run=True), 0.0), (ev.RunFinished(exit_code=0, seconds=1), 1)]
+    assert document(plan)["next"][0] == commands[0]
 
 
 def test_what_to_type_after_everything_was_taken_down() -> None:

@@ -175,7 +175,7 @@ def gitops_settings(app: App, charts: str = "") -> GitopsSettings:
 
     settings = app.settings.gitops
     if settings is None:
-        hint = "add it: gitops: {repository: https://git.example.com/team/stack.git}; docs/gitops.md"
+        hint = "add it: gitops: {repository: https://git.example.com/team/stack.git}"
         raise ConfigError("devtools.yaml has no 'gitops' key: controllers need the URL of this repository", hint=hint)
     if charts and not re.fullmatch(CHARTS, charts):
         raise ConfigError(f"--charts {MESSAGES[CHARTS]}, not {charts!r}", hint="invoke --help gitops.export")

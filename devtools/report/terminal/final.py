@@ -76,7 +76,7 @@ def _release_rows(state: RunState, layer: str, screen: Screen, pad: int) -> list
             if word == "skipped":
                 lines += wrapped(", ".join(item.release for item in group), screen.width, "        ", "dim")
     for item in items:
-        head = _row(item.word, item.release, item.seconds, screen.marks, pad)
+        head = _row(item.text_word, item.title, item.seconds, screen.marks, pad)
         contracts = "" if item.word in _BROKEN else contracts_text(state, [item.release])
         note = ", ".join(part for part in (_release_note(state, item), contracts) if part)
         lines += with_note(head, note, screen.width)
@@ -103,6 +103,8 @@ def _release_note(state: RunState, item: ReleaseResult) -> str:
     """Return the note next to a release in the table; the reason of a failure has its own block below."""
     if item.word in {"skipped", "disabled"}:
         return state.why(item)
+    if not item.is_release and item.word not in _BROKEN:
+        return item.reason
     return "stand-in chart" if item.stand_in else ""
 
 
@@ -138,7 +140,7 @@ def _short_failure(title: Line, why: str, width: int) -> list[Line]:
 def _release_failure(state: RunState, item: ReleaseResult, screen: Screen) -> list[Line]:
     """Return a failed release: what, why, the cluster's messages, the log, what to type."""
     after = f" after {duration(item.seconds)}" if item.seconds else ""
-    title = (Span(item.word.upper(), "bad"), Span(f" {item.release}", "strong"), Span(f" (layer {item.layer}){after}"))
+    title = (Span(item.word.upper(), "bad"), Span(f" {item.title}", "strong"), Span(f" (layer {item.layer}){after}"))
     why = state.why(item) or "no reason reported"
     lines: list[Line] = [title, *wrapped(why, screen.width, "  ")]
     if item.waiting:
@@ -241,8 +243,8 @@ def _notices(state: RunState, width: int) -> list[Line]:
             lines += wrapped(text, width, "  ", "dim")
         if state.simulated_pods:
             pods = plural(state.simulated_pods, "pod was", "pods were")
-            text = f"{pods} simulated: no container ran. docs/clusters.md says how a pod runs on the real node."
-            lines += wrapped(text, width, "  ", "dim")
+            real = "Pods that select and tolerate devtools.ameide.io/real run for real."
+            lines += wrapped(f"{pods} simulated: no container ran. {real}", width, "  ", "dim")
     stand_ins = [item.release for item in state.releases.values() if item.stand_in]
     if stand_ins:
         names = shortened(stand_ins, _IN_FULL)

@@ -11,7 +11,7 @@ from devtools import events as ev
 from devtools.base.words import plural
 from devtools.events import ContractChecked, Event, PlanMade, PlannedStep, Verdict
 from devtools.report import advice
-from devtools.report.run_state import ALL, ReleaseResult, RunState, SmokeResult, Tail
+from devtools.report.run_state import ALL, ReleaseResult, RunState, SmokeResult, Tail, is_release, title
 from devtools.report.text import (
     WORD,
     Line,
@@ -29,11 +29,11 @@ from devtools.report.text import (
     wrapped,
 )
 
-ACTIONS = ("install", "upgrade", "uninstall", "unchanged", "blocked", "disabled")
+ACTIONS = ("install", "upgrade", "uninstall", "delete", "unchanged", "blocked", "disabled")
 QUIET = frozenset({"unchanged", "disabled"})
 _MANY = 3  # more quiet steps of one layer than this are counted, not listed
 _WONDER = 5.0  # seconds after which the remaining time is shown
-_TO_DO = frozenset({"install", "upgrade", "uninstall"})
+_TO_DO = frozenset({"install", "upgrade", "uninstall", "delete"})
 
 
 def log_path(state: RunState, name: str, cwd: Path) -> str:
@@ -82,7 +82,7 @@ def _run_lines(run: ev.RunStarted, screen: Screen) -> list[Line]:
 def plan_lines(plan: PlanMade, width: int, *, verbose: bool = False) -> list[Line]:
     """Return the plan: the number of each action, then each step and its reason; many quiet steps are counted."""
     words = {action: f"to {action}" if action in _TO_DO else action for action in ACTIONS}
-    counts = counted((words[step.action] for step in plan.steps), [*words.values()])
+    counts = counted((words[_action(step)] for step in plan.steps), [*words.values()])
     title = "Plan (dry run)" if plan.dry_run else "Plan"
     lines = with_note((Span(f"{title}:", "strong"),), counts or "nothing to do", width, "")
     lines += [line for one in plan.sets for line in wrapped(set_text(asdict(one)), width, "  ", "warn")]
@@ -105,10 +105,15 @@ def plan_lines(plan: PlanMade, width: int, *, verbose: bool = False) -> list[Lin
     return lines + [line for text in plan.after for line in wrapped(f"then runs {clean(text)}", width, "  ", "dim")]
 
 
+def _action(step: PlannedStep) -> str:
+    """Return a planned action as text names it: remaining objects are deleted, not uninstalled."""
+    return step.action if is_release(step.release) else "delete"
+
+
 def _planned(step: PlannedStep, pad: int, width: int) -> list[Line]:
     style: Style = "dim" if step.action in QUIET else "bad" if step.action == "blocked" else ""
     note = f"{step.reason} (stand-in chart)" if step.stand_in else step.reason
-    head = (Span(f"    {step.action:<9}  ", style), Span(f"{step.release:<{pad}}"))
+    head = (Span(f"    {_action(step):<9}  ", style), Span(f"{title(step.release):<{pad}}"))
     more = [*(f"runs {command}" for command in step.before), *(f"then runs {command}" for command in step.after)]
     more += [] if step.on_failure == "keep" else [f"on failure: {step.on_failure}"]
     lines = [line for text in more for line in wrapped(clean(text), width, " " * 15, "dim")]
@@ -117,15 +122,15 @@ def _planned(step: PlannedStep, pad: int, width: int) -> list[Line]:
 
 def release_width(releases: Sequence[str], width: int) -> int:
     """Return the column in which release names line up: the longest, within a share of the width."""
-    return min(max((len(name) for name in releases), default=0), max(width // 2, 12))
+    return min(max((len(title(name)) for name in releases), default=0), max(width // 2, 12))
 
 
 def _step_lines(event: ev.StepFinished, state: RunState, screen: Screen, pad: int) -> list[Line]:
     """Return a finished step: word, release, time, and why."""
     item = state.releases[event.release]
     took = duration(event.seconds) if event.seconds >= 0.05 else ""
-    head = (Span("  "), badge(item.word, screen.marks), Span(f" {event.release:<{pad}}"), Span(f"  {took:>6}", "dim"))
-    quiet = item.word in {"installed", "upgraded", "uninstalled", "unchanged"}
+    head = (Span("  "), badge(item.text_word, screen.marks), Span(f" {item.title:<{pad}}"), Span(f"  {took:>6}", "dim"))
+    quiet = item.is_release and item.word in {"installed", "upgraded", "uninstalled", "unchanged"}
     note = contracts_text(state, [event.release]) if quiet else state.why(item)
     if item.stand_in and item.word not in {"skipped", "disabled"}:
         note = f"{note} (stand-in chart)".strip()
@@ -168,7 +173,7 @@ def contracts_text(state: RunState, releases: Sequence[str]) -> str:
 
 def waiting_lines(item: ReleaseResult, at: float, screen: Screen) -> list[Line]:
     """Return what a release waits for, since when, and how much longer; `at` is now."""
-    head = (Span("  "), badge("waiting", screen.marks), Span(f" {item.release}"))
+    head = (Span("  "), badge("waiting", screen.marks), Span(f" {item.title}"))
     return with_note(head, f"for {item.waiting} ({how_long(item, at)})", screen.width)
 
 

@@ -106,7 +106,7 @@ class View:
         ]
         done.sort(key=lambda item: (item.started or 0.0) + item.seconds)
         return [
-            (Span("  "), badge(item.word, self._marks), Span(f" {item.release}  {duration(item.seconds)}"))
+            (Span("  "), badge(item.text_word, self._marks), Span(f" {item.title}  {duration(item.seconds)}"))
             for item in done
         ]
 
@@ -117,7 +117,7 @@ class View:
         running += [test for test in self._state.tests.values() if test.verdict is None]
         frame = self._frames[int(now * RATE) % len(self._frames)]
         for item in sorted(running, key=lambda each: each.started or 0.0):
-            subject = f"{item.action} {item.release}" if isinstance(item, ReleaseResult) else lines.test_label(item)
+            subject = f"{item.action} {item.title}" if isinstance(item, ReleaseResult) else lines.test_label(item)
             waiting = item.waiting if isinstance(item, ReleaseResult) else item.release
             took = lines.how_long(item, now) if isinstance(item, ReleaseResult) else duration(now - item.started)
             yield (
