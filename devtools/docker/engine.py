@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +53,11 @@ class DockerEngine:
 
         A container's host name is its id unless it was set explicitly.
         """
-        client = connect(self._environ, local=self._local)
-        try:
-            return str(client.containers.get(socket.gethostname()).id)
-        except Exception:  # noqa: BLE001 - see `error_text`; what cannot be asked for is not known to be ours
-            return ""
-        finally:
-            client.close()
+        with closing(connect(self._environ, local=self._local)) as client:
+            try:
+                return str(client.containers.get(socket.gethostname()).id)
+            except Exception:  # noqa: BLE001 - see `error_text`; what cannot be asked for is not known to be ours
+                return ""
 
     def join(self, network: str, container: str) -> None:
         """Attach a container to a network; no error if it is attached already. Raises EnvironmentFault."""
@@ -83,13 +81,11 @@ class DockerEngine:
     @contextmanager
     def _client(self, what: str) -> Iterator[Any]:
         """Yield a client whose engine has just answered; any error is an EnvironmentFault: it cannot do `what`."""
-        client = connect(self._environ, local=self._local)
-        try:
-            yield client
-        except Exception as error:
-            raise EnvironmentFault(f"cannot {what}: {error_text(error)}") from error
-        finally:
-            client.close()
+        with closing(connect(self._environ, local=self._local)) as client:
+            try:
+                yield client
+            except Exception as error:
+                raise EnvironmentFault(f"cannot {what}: {error_text(error)}") from error
 
 
 def connect(environ: Mapping[str, str], timeout: int = TIMEOUT, local: Path = SOCKET) -> Any:

@@ -7,6 +7,7 @@ which contains the client side of BuildKit's protocol.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,7 +51,6 @@ class DockerImages:
     """
 
     def __init__(self, environ: Mapping[str, str], cancel: Cancel) -> None:
-        """Connect to nothing yet."""
         self._environ = dict(environ)
         self._cancel = cancel
 
@@ -70,11 +70,11 @@ class DockerImages:
     def pull(self, reference: Reference, *, timeout: float) -> None:
         """Pull it, by its digest if it has one."""
         version = reference.digest or reference.tag
-        self._bounded(
-            f"pull {reference}",
-            timeout,
-            lambda api: _ended(api.pull(reference.name, tag=version, stream=True, decode=True)),
-        )
+
+        def pull(api: Any) -> None:
+            _ended(api.pull(reference.name, tag=version, stream=True, decode=True))
+
+        self._bounded(f"pull {reference}", timeout, pull)
         if reference.digest and reference.tag:
             self.tag(f"{reference.name}@{reference.digest}", reference.tagged)
 
@@ -131,11 +131,8 @@ class DockerImages:
         """
 
         def work() -> T:
-            client = connect(self._environ, timeout=round(timeout) + 5)
-            try:
+            with closing(connect(self._environ, timeout=round(timeout) + 5)) as client:
                 return call(client.api)
-            finally:
-                client.close()
 
         try:
             return within(timeout, self._cancel, work)
