@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from devtools.errors import EnvironmentFault, Interrupted, TimedOut
 from devtools.process.runner import Command, Result, Runner
+
+if TYPE_CHECKING:
+    from devtools.docker.images import Executed
 
 LONGEST = 300  # maximum characters of a reason
 T = TypeVar("T")
 
 
-def last_line(result: Result) -> str:
+def last_line(result: Result | Executed) -> str:
     """Return the last line of a program's output, which usually has the reason for a failure."""
     return (result.stderr.strip() or result.stdout.strip() or "no reason given").splitlines()[-1][:LONGEST]
 

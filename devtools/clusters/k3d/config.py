@@ -121,7 +121,8 @@ def document(config: Config) -> dict[str, Any]:
     made: dict[str, Any] = merged({"servers": 1, "agents": 0, **config.base}, own)
     made["ports"] = [{**item, "port": _local(str(item.get("port", "")))} for item in made["ports"]]
     theirs = read_registries(made["registries"].get("config"))
-    made["registries"]["config"] = _embedded(merged(theirs, {"mirrors": mirrors}))
+    # k3d would read text without a line break as a file's path
+    made["registries"]["config"] = json.dumps(merged(theirs, {"mirrors": mirrors}), indent=2) + "\n"
     return made
 
 
@@ -174,11 +175,6 @@ def _local(port: str) -> str:
     """Return a port mapping that listens on 127.0.0.1 unless it names another address."""
     mapping = port.split("@", maxsplit=1)[0]
     return f"127.0.0.1:{port}" if mapping.count(":") == 1 else port
-
-
-def _embedded(registries: Mapping[str, Any]) -> str:
-    """Return a registries.yaml for k3d, which would read text without a line break as a file's path."""
-    return json.dumps(registries, indent=2) + "\n"
 
 
 def _shown(value: Any) -> str:

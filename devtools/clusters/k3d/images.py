@@ -13,7 +13,7 @@ from functools import partial
 from typing import Literal, TypeVar
 
 from devtools.clusters.ctr import Ctr, OnNode, config_of, parse_images
-from devtools.clusters.external_program import Program
+from devtools.clusters.external_program import Program, last_line
 from devtools.clusters.k3d.commands import K3d
 from devtools.clusters.k3d.config import REGISTRY_PORT, Config
 from devtools.clusters.k3d.output import parse_clusters, reason
@@ -156,8 +156,7 @@ class K3dImages:
         """Return a command's output on a node; EnvironmentFault if it fails."""
         done = self.engine.execute(node, argv, timeout=timeout)
         if done.code:
-            answer = (done.stderr.strip() or done.stdout.strip() or "no reason given").splitlines()[-1]
-            raise EnvironmentFault(f"node {node} could not {what}: {answer[:300]}")
+            raise EnvironmentFault(f"node {node} could not {what}: {last_line(done)}")
         return done.stdout
 
     def _names_in_registry(self, image: Pinned) -> tuple[str, str]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from devtools.base.machine_json import read_json
-from devtools.clusters.k3d.config import LABEL, Config
+from devtools.clusters.k3d.config import LABEL
 from devtools.process.runner import Result
 
-_STRANGE = "not a list of k3d's"
+T = TypeVar("T")
 _PODS = ("server", "agent")  # roles of nodes that run pods
 _NEVER_STARTED = "created"  # Docker's state of a container that was created and not started
 _CRASHING = "restarting"  # of a container in a restart loop; Docker reports it as running, too
@@ -74,22 +75,14 @@ class ClusterListing:
 
 def parse_clusters(output: str) -> tuple[ClusterListing, ...]:
     """Parse `cluster list -o json`; raises ValueError if it is something else."""
-    try:
-        return tuple(
-            ClusterListing(name=str(item["name"]), nodes=tuple(_node(node) for node in item.get("nodes") or ()))
-            for item in _array(output)
-        )
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(_STRANGE) from error
+    return _parsed(
+        output, lambda item: ClusterListing(name=str(item["name"]), nodes=tuple(map(_node, item.get("nodes") or ())))
+    )
 
 
 def parse_registries(output: str) -> dict[str, Node]:
     """Parse `registry list -o json`: registries by their containers' names; raises ValueError."""
-    try:
-        found = tuple(_node(item) for item in _array(output))
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(_STRANGE) from error
-    return {node.name: node for node in found}
+    return {node.name: node for node in _parsed(output, _node)}
 
 
 def reason(result: Result) -> str:
@@ -119,16 +112,6 @@ def kubeconfig(output: str, server: str = "") -> str:
     return re.sub(r"(?m)^(\s*server:\s*).*$", rf"\g<1>{server}", text) if server else text
 
 
-def server_url(config: Config, *, beside: bool) -> str:
-    """Return the address at which a client reaches the API server.
-
-    `beside` is docker-outside-of-docker: the client is a container next to the cluster's, with its own 127.0.0.1; it
-    joins the cluster's network and uses the load balancer's name. On the host, and in docker-in-docker, 127.0.0.1
-    works.
-    """
-    return f"https://{config.balancer}:6443" if beside else f"https://127.0.0.1:{config.api_port}"
-
-
 def _node(item: Mapping[str, Any]) -> Node:
     """Parse one element of a list of nodes."""
     state = item.get("State") or {}
@@ -150,13 +133,12 @@ def _ports(mappings: Mapping[str, Any]) -> set[int]:
     return {int(port) for row in rows if (port := str(row.get("HostPort") or "")).isascii() and port.isdecimal()}
 
 
-def _array(output: str) -> list[dict[str, Any]]:
-    """Return the JSON array in an output that log lines may precede."""
+def _parsed(output: str, parse: Callable[[Mapping[str, Any]], T]) -> tuple[T, ...]:
+    """Parse each item of the JSON array in an output that log lines may precede; raises ValueError."""
     text = _ANSI.sub("", output)
     start_at = 0 if text.lstrip().startswith("[{") or text.strip() in {"[]", "null"} else text.find("\n[")
     found = read_json(text[max(start_at, 0) :])
-    if found is None:
-        return []
-    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
-        raise ValueError("not a list of objects")
-    return found
+    with contextlib.suppress(AttributeError, KeyError, TypeError):
+        if isinstance(found, list | None):
+            return tuple(map(parse, found or ()))
+    raise ValueError("not a list of k3d's")

@@ -181,10 +181,8 @@ class K3dProvider:
     def container_network(self) -> ContainerNetwork | None:
         """Return how this container reaches the cluster; None unless it is docker-outside-of-docker."""
         own = self._engine.own_container() if self._in_container and self._engine.answers() else ""
-        if not own:
-            return None
-        server = output.server_url(self._config, beside=True)
-        return ContainerNetwork(name=self._config.network, container=own, server=server)
+        server = f"https://{self._config.balancer}:6443"  # 127.0.0.1 is the container's own
+        return ContainerNetwork(name=self._config.network, container=own, server=server) if own else None
 
     def delete(self, progress: Progress) -> None:
         """See `Provider`. The registry and its images stay, for the next cluster."""
@@ -199,7 +197,6 @@ class K3dProvider:
                 shutil.rmtree(self._files.state)
 
     def _locked(self, progress: Progress) -> AbstractContextManager[None]:
-        """Hold the lock for changing the cluster."""
         return locked(self._files.lock, self._cancel, progress)
 
     def _find_own(self) -> output.ClusterListing | None:
@@ -252,14 +249,14 @@ class K3dProvider:
         if not listed.crashing:
             return listed
         progress(f"waiting for {', '.join(listed.crashing)}, which exited and is being restarted")
-        settled = wait_until(self._find_settled, self._patience, self._cancel, 1.0)
-        if settled is None:
-            raise _crash(listed)
-        return settled
 
-    def _find_settled(self) -> output.ClusterListing | None:
-        found = self._find_own()
-        return None if found is None or found.crashing else found
+        def find_settled() -> output.ClusterListing | None:
+            found = self._find_own()
+            return None if found is None or found.crashing else found
+
+        if settled := wait_until(find_settled, self._patience, self._cancel, 1.0):
+            return settled
+        raise _crash(listed)
 
     def _discard(self) -> None:
         """Remove all its parts, even during an interrupt, and its network, which k3d leaves if it has no nodes."""

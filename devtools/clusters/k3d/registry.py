@@ -80,7 +80,5 @@ class ClusterRegistry:
 
     def _what(self, command: Command) -> str:
         verb = command.argv[2]
-        port = (
-            f" on port {self.registry.port}" if verb == "create" else " (its port changed)" if verb == "delete" else ""
-        )
+        port = {"create": f" on port {self.registry.port}", "delete": " (its port changed)"}.get(verb, "")
         return f"{verb} registry {self.registry.host}{port}"
