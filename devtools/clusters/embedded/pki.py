@@ -38,13 +38,9 @@ def create(directory: Path, *, server_names: Iterable[str], kubelet_names: Itera
         digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False, key_encipherment=False,
         data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
     )  # fmt: skip
-    authority = (
-        _builder(name, name, key.public_key())
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(usage, critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    _write(directory / "ca.crt", authority.public_bytes(serialization.Encoding.PEM))
+    authority = _builder(name, name, key).add_extension(usage, critical=True)
+    authority = authority.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    _write(directory / "ca.crt", _signed(authority, key))
     issued = (
         ("admin", "devtools-admin", ADMINISTRATORS, ()),
         ("apiserver", "kube-apiserver", "", tuple(server_names)),
@@ -53,44 +49,36 @@ def create(directory: Path, *, server_names: Iterable[str], kubelet_names: Itera
     )
     for file, common_name, organization, names in issued:
         own = ec.generate_private_key(ec.SECP256R1())
-        certificate = _issue(authority, key, own.public_key(), _name(common_name, organization), names)
-        _write(directory / f"{file}.crt", certificate.public_bytes(serialization.Encoding.PEM))
+        certificate = _leaf(_builder(_name(common_name, organization), name, own), names)
+        _write(directory / f"{file}.crt", _signed(certificate, key))
         _write(directory / f"{file}.key", _pem(own))
     _write(directory / "service-accounts.key", _pem(ec.generate_private_key(ec.SECP256R1())))
 
 
-def _issue(
-    authority: x509.Certificate,
-    key: ec.EllipticCurvePrivateKey,
-    public: ec.EllipticCurvePublicKey,
-    subject: x509.Name,
-    names: tuple[str, ...],
-) -> x509.Certificate:
-    """Sign a certificate: a server's if there are names to serve, a client's otherwise."""
+def _leaf(builder: x509.CertificateBuilder, names: tuple[str, ...]) -> x509.CertificateBuilder:
+    """Make it a server's certificate if there are names to serve, a client's otherwise."""
     purpose = ExtendedKeyUsageOID.SERVER_AUTH if names else ExtendedKeyUsageOID.CLIENT_AUTH
-    builder = (
-        _builder(subject, authority.subject, public)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
-    )
-    if names:
-        builder = builder.add_extension(
-            x509.SubjectAlternativeName([_alternative_name(name) for name in names]), critical=False
-        )
-    return builder.sign(key, hashes.SHA256())
+    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+    alternatives = x509.SubjectAlternativeName(map(_alternative_name, names))
+    return builder.add_extension(alternatives, critical=False) if names else builder
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
     now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
-        .public_key(public)
+        .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _SLACK)
         .not_valid_after(now + dt.timedelta(days=365 * _YEARS))
     )
+
+
+def _signed(builder: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey) -> bytes:
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
 def _name(common_name: str, organization: str) -> x509.Name:
