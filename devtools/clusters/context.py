@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from stat import S_ISREG
@@ -23,6 +23,7 @@ from devtools.kube.api_errors import FORBIDDEN
 from devtools.kube.client import ApiError, Kube
 from devtools.process.runner import Cancel
 
+Sources = Sequence[tuple[Path, Mapping[str, Any]]]  # kubeconfig files and their content
 _FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 
 
@@ -164,13 +165,10 @@ def _directory_name(context: str, kubeconfigs: tuple[Path, ...]) -> str:
         return ""
 
 
-def extract(documents: Iterable[tuple[Path, Mapping[str, Any]]], context: str) -> dict[str, Any]:
+def extract(sources: Sources, context: str) -> dict[str, Any]:
     """Return a kubeconfig of only this context, with absolute paths; raises EnvironmentFault if a part is missing."""
-    sources = tuple(documents)
-    chosen = _entry(sources, "context", context)
-    parts = _mapping(chosen[1].get("context"))
-    cluster = _entry(sources, "cluster", str(parts.get("cluster", "")))
-    user = _entry(sources, "user", str(parts.get("user", "")))
+    parts = _mapping(_entry(sources, "context", context)[1].get("context"))
+    cluster, user = (_entry(sources, kind, str(parts.get(kind, ""))) for kind in ("cluster", "user"))
     return {
         "apiVersion": "v1",
         "kind": "Config",
@@ -181,7 +179,7 @@ def extract(documents: Iterable[tuple[Path, Mapping[str, Any]]], context: str) -
     }
 
 
-def _entry(sources: tuple[tuple[Path, Mapping[str, Any]], ...], kind: str, name: str) -> tuple[Path, Mapping[str, Any]]:
+def _entry(sources: Sources, kind: str, name: str) -> tuple[Path, Mapping[str, Any]]:
     """Return the first entry of this kind and name, and the file it is in."""
     known: list[str] = []
     for path, document in sources:
@@ -209,7 +207,7 @@ def _absolute(entry: Any, path: Path) -> dict[str, Any]:
     return found
 
 
-def _documents(paths: Iterable[Path]) -> list[tuple[Path, Mapping[str, Any]]]:
+def _documents(paths: Iterable[Path]) -> Sources:
     """Return the kubeconfig files that exist."""
     found: list[tuple[Path, Mapping[str, Any]]] = []
     for path in paths:

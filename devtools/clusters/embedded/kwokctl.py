@@ -18,6 +18,7 @@ from devtools.clusters.embedded.template import filled
 from devtools.process.runner import Command
 
 BINARIES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
+_FLAGS = {"kwok": "kwok-controller"}  # the part of a binary's flag that is not its name
 PORTS = 2  # ports of one control plane: of the API server and the simulated kubelet
 SERVICE_ADDRESS = "10.0.0.1"  # of `kubernetes.default`: the first of the Service range
 SERVICE_RANGE = "10.0.0.0/20"  # kube-apiserver's default, /24, is full with 254 Services
@@ -49,7 +50,7 @@ def create(kwokctl: Path, layout: Layout, binaries: Mapping[str, Path], wait: fl
         "create",
         *("--config", str(layout.config), "--kubeconfig", str(layout.kubeconfig)),
         *("--runtime", "binary", "--enable-crds=Stage"),
-        *(word for name in BINARIES for word in (f"--{_flag(name)}-binary", str(binaries[name]))),
+        *(word for name in BINARIES for word in (f"--{_FLAGS.get(name, name)}-binary", str(binaries[name]))),
         *("--wait", f"{wait:g}s"),
         timeout=wait + 30,
     )
@@ -96,11 +97,6 @@ def _command(kwokctl: Path, layout: Layout, verb: str, *words: str, timeout: flo
     home = str(layout.workdir)  # it writes its discovery cache to ~/.kube/cache
     env = {**layout.env, "KWOK_WORKDIR": home, "KUBECONFIG": str(layout.kubeconfig), "HOME": home}
     return Command(argv=(str(kwokctl), verb, "cluster", "--name", layout.name, *words), env=env, timeout=timeout)
-
-
-def _flag(binary: str) -> str:
-    """Return the flag's name for a binary."""
-    return "kwok-controller" if binary == "kwok" else binary
 
 
 def _entry(line: str) -> dict[str, Any]:

@@ -144,13 +144,11 @@ class KwokProvider:
                 progress(f"there is no cluster {self._layout.name}")
 
     def _locked(self, progress: Progress) -> AbstractContextManager[None]:
-        """Hold the lock for changing the cluster."""
         from devtools.locks.change_lock import locked
 
         return locked(self._layout.lock, self._plane.cancel, progress)
 
     def _lifecycle(self) -> Lifecycle:
-        """Return the object that changes it."""
         from devtools.clusters.embedded.lifecycle import Lifecycle
 
         return Lifecycle(

@@ -25,8 +25,6 @@ STATUS = {
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One request of the API server."""
-
     timeout = 10.0  # seconds for a handshake and a request
 
     def do_GET(self) -> None:

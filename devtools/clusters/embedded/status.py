@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from devtools.base.atomic_write import write_whole
-from devtools.base.machine_json import read_json
-from devtools.base.open_file import read_file
+from devtools.base.machine_json import read_state
 from devtools.clusters.embedded import cleanup
 from devtools.clusters.embedded.control_plane import ControlPlane
 from devtools.clusters.embedded.layout import Layout, Ports
@@ -108,25 +107,18 @@ def _running_state(plane: ControlPlane, running: tuple[cleanup.Process, ...], re
 def read_metadata(layout: Layout) -> ClusterMetadata | None:
     """Return the record of the cluster; None if it is damaged, or another version of devtools wrote it."""
     try:
-        record = ClusterMetadata(**_note(layout))
-    except (OSError, ValueError, TypeError):
+        record = ClusterMetadata(**read_state(layout.ready))
+    except TypeError:
         return None
     return record if record.format == FORMAT else None
 
 
 def _unreadable(layout: Layout) -> str:
     """Return why there is no valid record of the cluster."""
-    try:
-        note = _note(layout)
-    except (OSError, ValueError):
-        note = None
-    if isinstance(note, dict) and "link" in note and note.get("format") != FORMAT:
+    note = read_state(layout.ready)
+    if "link" in note and note.get("format") != FORMAT:
         return f"cluster {layout.name} {OTHER_VERSION}"
     return f"{layout.ready} is damaged"
-
-
-def _note(layout: Layout) -> Any:
-    return read_json(read_file(layout.ready))
 
 
 def write_metadata(layout: Layout, record: ClusterMetadata) -> None:

@@ -99,8 +99,7 @@ class RealNode:
         gateway = named(self.plane.tool("etcd"), self.plane.layout.node / "bin" / API_GATEWAY)
         listen, server = f"{self.subnet.host}:{self.api_port}", f"127.0.0.1:{self.api_port}"
         self._spawn(API_GATEWAY, daemons.api_gateway(gateway, listen=listen, server=server, env=node.layout.env))
-        for name in ("kubelet", "kube-proxy"):
-            start = daemons.kubelet if name == "kubelet" else daemons.kube_proxy
+        for name, start in (("kubelet", daemons.kubelet), ("kube-proxy", daemons.kube_proxy)):
             self._spawn(name, start(node, self.plane.tool(name)))
         self._await("kubelet", lambda: is_ready(kube.get(f"{NODES}/{REAL_NODE}") or {}))
         # A pod that starts earlier cannot reach the API server, and a Job without retries fails permanently.
@@ -133,7 +132,7 @@ class RealNode:
         return daemons.files(
             self._node(),
             server=f"https://{self.subnet.host}:{self.api_port}",
-            pki=self.plane.layout.plane / "pki",
+            pki=self.plane.layout.pki,
             cni=_cni() or CNI_DIRECTORIES[0],
             snapshotter="overlayfs" if _can_overlay(self.plane.layout.node) else "native",
             sandbox=SANDBOX_IMAGE,
@@ -146,12 +145,10 @@ class RealNode:
             image.sandbox_image(SANDBOX_IMAGE, busybox),
             image.utility_image(UTILITY_IMAGE, busybox, self.plane.tool("kubectl")),
         )
-        archives = []
-        for number, item in enumerate(images):
-            archive = self.plane.layout.node / f"image-{number}.tar"
+        archives = tuple(self.plane.layout.node / f"image-{number}.tar" for number in range(len(images)))
+        for item, archive in zip(images, archives, strict=True):
             image.write(item, archive)
-            archives.append(archive)
-        return tuple(archives)
+        return archives
 
     def _static_busybox(self) -> Path:
         """Return a statically linked busybox."""
@@ -160,7 +157,6 @@ class RealNode:
         return busybox
 
     def _run(self, command: Command, what: str) -> None:
-        """Run a system program."""
         Program(runner=self.plane.runner, name="the real node").run(command, what)
 
     def _spawn(self, name: str, command: Command) -> None:
@@ -212,10 +208,8 @@ def found(name: str) -> Path:
 
 
 def _cni() -> Path | None:
-    for directory in CNI_DIRECTORIES:
-        if all((directory / plugin).is_file() for plugin in CNI_PLUGINS):
-            return directory
-    return None
+    complete = (path for path in CNI_DIRECTORIES if all((path / plugin).is_file() for plugin in CNI_PLUGINS))
+    return next(complete, None)
 
 
 def _busybox() -> Path | None:

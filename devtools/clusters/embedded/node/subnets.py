@@ -37,13 +37,12 @@ def reserved_subnet(layout: Layout, cancel: Cancel, progress: Progress, *, reser
         return layout.number % (POOL.num_addresses // 4)
     with locked(RUN / _LOCK, cancel, progress):
         number = choose(layout.number, networks(_addresses()), _reservations())
-        layout.runtime.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (layout.runtime / _NOTE).write_text(f"{number}\n")
+        keep_link(layout, number)
     return number
 
 
 def keep_link(layout: Layout, number: int) -> None:
-    """Record the number again, after the runtime directory was cleared."""
+    """Record the number in the runtime directory."""
     layout.runtime.mkdir(parents=True, exist_ok=True, mode=0o700)
     (layout.runtime / _NOTE).write_text(f"{number}\n")
 
