@@ -95,7 +95,8 @@ class Toolchain:
 
         Raises as `ensure`; does nothing without a Go.
         """
-        built = [item for item in FAMILIES if any(self._is_cached(tool) for tool in TOOLS if tool.family == item.name)]
+        cached = {item.family for item in TOOLS if self._row(item).source == "cache"}
+        built = [item for item in FAMILIES if item.name in cached]
         try:
             go = self._builder.find_go(built)[1] if built else ""
         except EnvironmentFault:
@@ -110,10 +111,6 @@ class Toolchain:
         """Return whether this Go or a newer one built a family."""
         old = self._store.built_with(self._entry(group))
         return bool(old) and parts(old) >= parts(go)
-
-    def _is_cached(self, item: Tool) -> bool:
-        """Return whether a tool is used from the cache."""
-        return self._row(item).source == "cache"
 
     def table(self) -> tuple[ToolRow, ...]:
         """Return a row for each tool that this machine can use."""
@@ -174,12 +171,10 @@ class Toolchain:
         progress(f"built {group.name} {group.version} in {seconds:.0f} s")
 
     def _entry(self, group: Family) -> str:
-        """Return the name of the family's directory in the cache."""
         return f"{group.name}-{key(group, self._sources)}"
 
 
 def _usable() -> tuple[Tool, ...]:
-    """Return the tools that this machine can use."""
     linux = go_platform()[0] == "linux"
     return tuple(item for item in TOOLS if linux or not item.linux_only)
 

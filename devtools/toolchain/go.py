@@ -98,12 +98,11 @@ class GoBuilder:
             if result.cancelled:
                 raise Interrupted("stopped before the toolchain was built")
             found = re.search(r"go(\d+\.\d+(?:\.\d+)?)", result.stdout)
-            if found and parts(found.group(1)) >= parts(needed):
-                return path, found.group(1)
-            old = old or f"{path} is {found.group(1) if found else 'of no version that can be read'}"
-        if old:
-            raise EnvironmentFault(f"Go {needed} or newer is needed to build the tools; {old}", hint=hint)
-        raise EnvironmentFault(f"Go {needed} or newer is needed to build the tools, and there is none", hint=hint)
+            if found and parts(found[1]) >= parts(needed):
+                return path, found[1]
+            old = old or f"{path} is {found[1] if found else 'of no version that can be read'}"
+        why = f"; {old}" if old else ", and there is none"
+        raise EnvironmentFault(f"Go {needed} or newer is needed to build the tools{why}", hint=hint)
 
     def _needed_go(self, families: Iterable[Family]) -> str:
         """Return the oldest Go that can build all of the families."""
@@ -155,9 +154,8 @@ def _failure(family: Family, result: Result, log: Path) -> DevtoolsError:
     """Return the error of a failed build for the user."""
     what = f"{family.name} {family.version}"
     if result.cancelled:
-        return Interrupted(
-            f"stopped while building {what}; the partial build was removed", hint="run the same command again"
-        )
+        message = f"stopped while building {what}; the partial build was removed"
+        return Interrupted(message, hint="run the same command again")
     if result.timed_out:
         return TimedOut(f"building {what} took more than {LIMIT / 60:.0f} min", hint=f"see {log}")
     # A line without a space is the name of a package that was compiled: `…/internal/x509util`.

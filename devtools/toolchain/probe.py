@@ -6,6 +6,7 @@ import contextlib
 import json
 import shutil
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,10 @@ class Probe:
         self._runner = runner
         self._path = path
         self._memory = memory
-        self._known: dict[str, Any] | None = None
+
+    @cached_property
+    def _known(self) -> dict[str, Any]:
+        return read_state(self._memory)
 
     def look(self, tool: Tool) -> OnPath | None:
         """Return the program on PATH for the tool, suitable or not; start it only if it changed since the last time."""
@@ -45,7 +49,7 @@ class Probe:
             return None
         stat = Path(found).stat()
         stamp = [stat.st_mtime_ns, stat.st_size, list(tool.ask)]
-        known = self._recall().get(found)
+        known = self._known.get(found)
         if isinstance(known, dict) and known.get("stamp") == stamp and _is_version(known.get("version")):
             return OnPath(path=Path(found), version=known["version"])
         version = self._ask(found, tool)
@@ -61,15 +65,9 @@ class Probe:
             return ""
         return read_version(result.stdout + "\n" + result.stderr) if result.ok else ""
 
-    def _recall(self) -> dict[str, Any]:
-        """Read the cached versions."""
-        if self._known is None:
-            self._known = read_state(self._memory)
-        return self._known
-
     def _remember(self, path: str, answer: dict[str, Any]) -> None:
         """Cache a version; if the cache cannot be written, that only costs time."""
-        self._known = {**self._recall(), path: answer}
+        self._known = {**self._known, path: answer}
         with contextlib.suppress(OSError):
             write_whole(self._memory, json.dumps(self._known))
 

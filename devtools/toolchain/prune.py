@@ -129,7 +129,6 @@ def builds(root: Path) -> Iterator[Build]:
 
 
 def _size(path: Path) -> int:
-    """Return the size of its files in bytes."""
     return sum(file.lstat().st_size for file in path.rglob("*") if file.is_file())
 
 
