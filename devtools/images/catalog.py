@@ -143,10 +143,9 @@ def _entry_problems(keys: Mapping[str, Any], document: Document, index: int) -> 
         message = "only a pulled image has a 'digest'"
         problems.append(document.problem((*path, "digest"), message, "remove it, or make it null"))
     build = keys.get("build", {})
-    named = {("archive",): keys.get("archive"), ("build", "context"): build.get("context")}
-    named["build", "file"] = build.get("file")
-    for key, value in named.items():
-        if value is not None and not is_inside(value):
+    named = {("archive",): keys, ("build", "context"): build, ("build", "file"): build}
+    for key, of in named.items():
+        if (value := of.get(key[-1])) is not None and not is_inside(value):
             message = f"'{key[-1]}' must be a path inside the repository"
             problems.append(document.problem((*path, *key), message))
     return problems
@@ -154,16 +153,14 @@ def _entry_problems(keys: Mapping[str, Any], document: Document, index: int) -> 
 
 def _missing(entry: Pinned, document: Document, index: int, root: Path) -> list[Problem]:
     """Return a build without its Dockerfile; an archive need not be there before it is wanted."""
-    if entry.build is None or entry.build.file.is_file():
+    build = entry.build
+    if build is None or build.file.is_file():
         return []
-    key = "context" if not entry.build.context.is_dir() else "file"
-    missing = entry.build.context if key == "context" else entry.build.file
-    what = "directory" if key == "context" else "file"
-    message = f"{what} {missing.relative_to(root)} does not exist"
-    return [document.problem(("images", index, "build", key), message)]
+    file, context = ("file", "file", build.file), ("context", "directory", build.context)
+    key, what, path = file if build.context.is_dir() else context
+    return [document.problem(("images", index, "build", key), f"{what} {path.relative_to(root)} does not exist")]
 
 
 def _forms(reference: Reference) -> tuple[str, ...]:
-    """Return the ways to write it."""
     names = (reference.short, reference.name.removeprefix("docker.io/"), reference.name)
     return tuple(form for name in names for form in (name, f"{name}:{reference.tag}"))

@@ -80,13 +80,11 @@ class ImageFetcher:
         if result.cancelled:
             raise Interrupted(f"interrupted: {image} is not built")
         if result.timed_out:
-            raise TimedOut(
-                f"building {image} took longer than {self.timeout:g} s", hint="raise the limit with --timeout"
-            )
+            message = f"building {image} took longer than {self.timeout:g} s"
+            raise TimedOut(message, hint="raise the limit with --timeout")
         if not result.ok:
-            raise DevtoolsError(
-                f"{image} cannot be built: {_reason(result.stderr or result.stdout)}", hint=command.display()
-            )
+            reason = _reason(result.stderr or result.stdout)
+            raise DevtoolsError(f"{image} cannot be built: {reason}", hint=command.display())
 
 
 def build(docker: Path, reference: Reference, how: Build, *, timeout: float) -> Command:
