@@ -18,7 +18,6 @@ class ApiError(DevtoolsError):
     """The API server refused a request; `status` is HTTP's, `reason` is Kubernetes' (`NotFound`, `Forbidden`)."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
-        """Make the error of a `Status` object."""
         broken = status in {UNAUTHORIZED, FORBIDDEN, TOO_MANY} or status >= BROKEN
         super().__init__(
             f"the API server answered {status} {reason}: {message}",

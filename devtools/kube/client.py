@@ -207,7 +207,6 @@ class Kube:
             yield link
 
     def _json(self, request: Request) -> dict[str, Any]:
-        """Send one request that has a JSON answer."""
         return self._parsed(request, self._wire.send(request))
 
     def _patch(self, path: str, body: Mapping[str, Any], content: str, **query: str) -> dict[str, Any]:
@@ -225,11 +224,11 @@ class Kube:
     def _items(self, page: Mapping[str, Any], path: str) -> list[dict[str, Any]]:
         """Return the objects of a list, each with a map as its metadata."""
         found = page.get("items") or []
-        if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-            raise self._not_kubernetes(path)
-        if not all(isinstance(one.get("metadata") or {}, dict) for one in found):
-            raise self._not_kubernetes(path)
-        return found
+        if isinstance(found, list) and all(
+            isinstance(one, dict) and isinstance(one.get("metadata") or {}, dict) for one in found
+        ):
+            return found
+        raise self._not_kubernetes(path)
 
     def _not_kubernetes(self, path: str) -> EnvironmentFault:
         return EnvironmentFault(
@@ -278,13 +277,10 @@ def _refusal(response: urllib3.BaseHTTPResponse) -> ApiError:
     """Return the `Status` object of a refusal as an error."""
     from urllib3.exceptions import HTTPError
 
-    data = b""
-    try:
+    data, status = b"", None
+    with contextlib.suppress(HTTPError, OSError, ValueError):  # a stream that was cut off, or not JSON
         data = response.data
         status = read_json(data)
-    except (HTTPError, OSError, ValueError):  # a stream that was cut off, or not JSON
-        status = {}
-    if not isinstance(status, dict):
-        status = {}
+    status = status if isinstance(status, dict) else {}
     message = str(status.get("message") or data[:200].decode("utf-8", "replace"))
     return ApiError(response.status, str(status.get("reason") or "Error"), message)

@@ -21,7 +21,6 @@ class Connections:
     """A pool of connections that several clients may share, from many threads."""
 
     def __init__(self, kubeconfig: Path, context: str) -> None:
-        """Neither read nor connect yet."""
         self._kubeconfig = kubeconfig
         self._context = context
         self._lock = Lock()
@@ -82,7 +81,6 @@ class Connections:
 
     @cached_property
     def _sdk(self) -> Any:
-        """The SDK's client: for exec plugins."""
         from devtools.kube.sdk import sdk_client
 
         return sdk_client(self._kubeconfig, self._context)

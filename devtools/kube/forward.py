@@ -48,7 +48,6 @@ class Tunnel:
     """The part of a socket's interface that an HTTP client needs."""
 
     def __init__(self, link: Any) -> None:
-        """`link` is a connected WebSocket."""
         self._link = link
 
     def sendall(self, data: bytes) -> None:
@@ -78,7 +77,6 @@ class _Incoming(io.RawIOBase):
         self._begun: set[int] = set()
 
     def readable(self) -> bool:
-        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:

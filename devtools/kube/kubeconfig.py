@@ -55,9 +55,8 @@ def read_credentials(kubeconfig: Path, context: str) -> Credentials:
     try:
         document = read_yaml(read_file(kubeconfig)) or {}
     except OSError as error:
-        raise EnvironmentFault(
-            f"cannot read kubeconfig {kubeconfig}: {error.strerror}", hint="invoke cluster.create"
-        ) from error
+        message = f"cannot read kubeconfig {kubeconfig}: {error.strerror}"
+        raise EnvironmentFault(message, hint="invoke cluster.create") from error
     except ValueError as error:
         raise EnvironmentFault(f"kubeconfig {kubeconfig} is not YAML", hint="invoke cluster.create") from error
     if not isinstance(document, dict):
@@ -152,14 +151,12 @@ def _token(user: dict[str, Any], base: Path) -> str:
     else:
         token = str(user.get("token") or "")
     if not _HEADER.fullmatch(token):
-        raise EnvironmentFault(
-            "the kubeconfig's token contains characters that an HTTP header cannot hold"
-        )  # it is not shown
+        # it is not shown
+        raise EnvironmentFault("the kubeconfig's token contains characters that an HTTP header cannot hold")
     return token
 
 
 def _file(path: Path) -> bytes:
-    """Read a credentials file."""
     try:
         return read_file(path)
     except (OSError, ValueError) as error:  # ValueError: a NUL in its name

@@ -208,7 +208,6 @@ class Wire:
 
     @property
     def _limit(self) -> float:
-        """The seconds to wait for the server."""
         return self._retry_for if self._has_answered else min(self._retry_for, FIRST)
 
     def _once(self, request: Request) -> urllib3.BaseHTTPResponse:

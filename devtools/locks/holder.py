@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -38,7 +39,6 @@ class Holder:
     identity: str = field(default_factory=lambda: uuid4().hex)
 
     def __str__(self) -> str:
-        """`invoke up by anna@laptop (pid 4711, since 10:00:00 UTC)`."""
         by = f" by {self.who}" if self.who else ""
         return f"{self.what}{by} (pid {self.pid}, since {self.started})"
 
@@ -64,14 +64,12 @@ def has_ended(pid: int) -> bool:
 
 def read_holder(text: str | bytes, identity: str = "") -> Holder | None:
     """Return the holder that a note names, None if it names none; the note is not trusted."""
-    try:
+    with contextlib.suppress(ValueError, KeyError, TypeError, OverflowError, AttributeError):
         data = read_json(text)
         texts = {key: printable(data.get(key, "")) for key in _TEXTS}
         pid = int(data["pid"])
         if texts["what"] and 0 <= pid <= _MOST_PID:
             return Holder(**texts, pid=pid, identity=identity)
-    except (ValueError, KeyError, TypeError, OverflowError, AttributeError):
-        pass
     return None
 
 

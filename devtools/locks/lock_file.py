@@ -29,11 +29,9 @@ class LockFile:
         self._lock = FileLock(path, mode=0o600, is_singleton=False)
 
     def __enter__(self) -> Self:
-        """Nothing is locked yet."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Release the lock if it is held."""
         self._lock.release()
 
     def acquire(self) -> bool:

@@ -100,7 +100,6 @@ def note_of(directory: Path, subject: str) -> Path:
 
 def _read(note: Path) -> Holder | None:
     """Return the holder's note; None if it cannot be read."""
-    try:
+    with contextlib.suppress(OSError):
         return read_holder(read_file(note))
-    except OSError:
-        return None
+    return None

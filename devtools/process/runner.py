@@ -39,7 +39,6 @@ class Cancel:
     """A flag that asks all running work to stop; set once, by a signal or a failure."""
 
     def __init__(self) -> None:
-        """The flag is not set."""
         self._event = Event()
         self.reason = ""
         self._children: list[Cancel] = []

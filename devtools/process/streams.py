@@ -130,7 +130,6 @@ class Pump:
             yield selector
 
     def _serve(self, selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
-        """Handle one ready descriptor."""
         if key.data == "end":
             selector.unregister(key.fd)
         elif key.data == "stdin":
@@ -198,7 +197,6 @@ class Pump:
         self._partial[name] = rest
 
     def _clean(self, data: bytearray) -> bytearray:
-        """Return raw output without secrets."""
         for needle in self._bytes:
             data = data.replace(needle, b"***")
         return data
