@@ -116,7 +116,7 @@ def test_a_plugins_token_says_who_we_are(bench: Bench, tmp_path: Path) -> None:
     for user in document["users"]:
         user["user"] = {"exec": plugin}
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(document))
-    kube = Kube(tmp_path / "kubeconfig", bench.cluster.context, Cancel(), retry_for=1.0)
+    kube = Kube(tmp_path / "kubeconfig", bench.cluster.context, Cancel(), known=True)
     assert kube.version().startswith("v1.")
     with pytest.raises(ApiError, match=f"system:serviceaccount:{bench.namespace}:robot"):
         kube.metadata("/api/v1/secrets")
