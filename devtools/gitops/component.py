@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Literal
 
 from devtools.config.tenants import Tenant
-from devtools.model import Contract, Ignore, ReleaseId
+from devtools.model import Release, ReleaseId
 
 LABEL = "gitops.ameide.io"
 """The prefix of the labels of devtools: environment, tier, team, stage, wave, component."""
+EXTRACTED = PurePosixPath("sources/charts")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,25 +38,40 @@ class KindInfo:
     @property
     def api_version(self) -> str:
         """`group/version`."""
-        return f"{self.group}/{self.version}"
+        return f"{self.group}/{self.version}" if self.group else self.version
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChartInfo:
-    """The properties of a chart that an export needs, read without rendering it."""
+@dataclass(frozen=True, kw_only=True)
+class ChartContents:
+    """The contents of a chart's files, read without rendering them."""
+
+    crds: tuple[KindInfo, ...] = ()
+    crds_in_directory: bool = False  # in crds/, which Helm never upgrades
+    kinds: tuple[str, ...] = ()  # of all objects in its templates
+    custom_kinds: tuple[KindInfo, ...] = ()  # of custom resources in its templates
+    random: tuple[str, ...] = ()  # functions in its templates with a different result each time
+    post_sync: str = ""  # the value that makes its tests hooks of a controller, if it has one
+
+    @property
+    def needs_foreign_crds(self) -> bool:
+        """Whether it has custom resources of groups that its own CRDs do not define."""
+        return bool({kind.group for kind in self.custom_kinds} - {crd.group for crd in self.crds})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChartInfo(ChartContents):
+    """The properties of a chart that an export needs; if its files are not on this disk, the lock names its CRDs."""
 
     name: str  # of the chart, and its version if the lock pins it
     source: ChartSource
-    files: Mapping[PurePosixPath, bytes] = field(default_factory=dict)  # to write below --out: an extracted chart
-    crds: tuple[KindInfo, ...] = ()  # that it contains
-    crds_in_directory: bool = False  # in crds/, which Helm never upgrades
-    large_crds: bool = False  # one is too large for a client-side apply
-    custom_kinds: tuple[KindInfo, ...] = ()  # of custom resources in its templates
-    cluster_kinds: tuple[tuple[str, str], ...] = ()  # (group, kind) of cluster-scoped objects in its templates
-    kinds: frozenset[str] = frozenset()  # of all objects in its templates
-    random: tuple[str, ...] = ()  # functions in its templates with a different result each time
-    post_sync: str = ""  # the value that makes its tests hooks of a controller, if it has one
-    is_readable: bool = True  # its files are on this disk; otherwise only the lock names its CRDs
+    files: Mapping[PurePosixPath, bytes]  # to write below --out: an extracted chart
+    cluster_kinds: tuple[tuple[str, str], ...]  # (group, kind) of cluster-scoped objects in its templates
+    is_readable: bool  # its files are on this disk
+
+    @property
+    def short_name(self) -> str:
+        """The chart's name in its Chart.yaml."""
+        return self.name.rpartition("/")[2].partition("@")[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,57 +85,7 @@ class ValueFile:
     resolved: bool = False  # its references are replaced, so it may differ between environments
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Component:
-    """One release in one environment, as every engine exports it."""
-
-    release: ReleaseId
-    name: str  # unique in its environment
-    environment: str
-    layer: str
-    tier: str
-    project: str
-    team: str
-    stage: str
-    wave: int
-    needs: tuple[ReleaseId, ...] = ()  # direct edges to exported components
-    chart: ChartSource
-    chart_name: str = ""  # of its ChartInfo
-    value_files: tuple[ValueFile, ...] = ()  # weakest first
-    contract: tuple[Contract, ...] = ()
-    ignore: tuple[Ignore, ...] = ()
-    timeout: float = 300.0
-    history: int = 5
-    wait: bool = True
-    on_failure: str = "keep"
-    labels: Mapping[str, str] = field(default_factory=dict)
-    smoke: bool = False
-    optional: bool = False
-    creates_namespace: bool = False
-    brings_crds: bool = False
-    crds_in_directory: bool = False
-    large_crds: bool = False
-    needs_foreign_crds: bool = False
-    skips_crds: bool = False  # another component installs the CRDs of its crds/ directory
-    kinds: frozenset[str] = frozenset()  # of the objects in its chart's templates; empty if they are not known
-    post_sync: str = ""  # the value of its chart that makes its tests hooks of a controller
-    secrets: tuple[str, ...] = ()  # names of Secrets that come from the store
-    secret_store: str = ""  # a ClusterSecretStore
-    argocd: Mapping[str, Any] = field(default_factory=dict)
-    flux: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def chart_short(self) -> str:
-        """The chart's name in its Chart.yaml."""
-        return self.chart_name.rpartition("/")[2].partition("@")[0]
-
-    @property
-    def namespace(self) -> str:
-        """The namespace it is deployed into."""
-        return self.release.namespace
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Note:
     """A note about something that an export could not map, or that must be done manually."""
 
@@ -128,33 +94,56 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Component:
+    """One release in one environment, as every engine exports it."""
+
+    release: Release  # of a tenant: in the tenant's namespace
+    chart: ChartInfo
+    name: str  # unique in its environment
+    environment: str
+    tier: str
+    project: str
+    team: str
+    stage: str
+    wave: int
+    needs: tuple[ReleaseId, ...]  # direct edges to exported components
+    value_files: tuple[ValueFile, ...]  # weakest first
+    creates_namespace: bool
+    skips_crds: bool  # another component installs the CRDs of its crds/ directory
+    secret_store: str  # a ClusterSecretStore
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether one of its value files is encrypted."""
+        return any(file.encrypted for file in self.value_files)
+
+    def note(self, message: str) -> Note:
+        """Return a note about this component."""
+        return Note(message, f"{self.environment}/{self.release.id}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """The location of the export: paths from the Git repository's root."""
 
-    root: PurePosixPath = field(default_factory=PurePosixPath)  # of the stack
+    root: PurePosixPath  # of the stack
     out: PurePosixPath  # of the export
-    charts: PurePosixPath = field(default_factory=lambda: PurePosixPath("sources/charts"))  # extracted, below `out`
-
-    def below_out(self, path: PurePosixPath) -> PurePosixPath:
-        """Return the path, from the Git repository's root, of a file below --out."""
-        return self.out / path
+    charts: PurePosixPath = EXTRACTED  # extracted, below `out`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportOptions:
     """The options of an export."""
 
-    layout: Literal["components", "addons", "infra"] = "components"
-    order: Literal["", "rolling", "waves", "none"] = ""  # empty: that of the settings
-    revision: str = ""  # empty: that of the settings
+    layout: Literal["components", "addons", "infra"]
     place: Place
-    charts: Mapping[str, ChartInfo] = field(default_factory=dict)  # by name
-    tenants: tuple[Tenant, ...] = ()
+    charts: Mapping[str, ChartInfo]  # by key of the chart
+    tenants: tuple[Tenant, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
     """The files of an export, below --out, and notes about what it could not map."""
 
-    files: Mapping[PurePosixPath, bytes] = field(default_factory=dict)
-    notes: tuple[Note, ...] = ()
+    files: Mapping[PurePosixPath, bytes]
+    notes: tuple[Note, ...]

@@ -15,14 +15,14 @@ API_VERSION = "external-secrets.io/v1"
 def external_secrets(component: Component) -> dict[str, dict[str, Any]]:
     """Return the ExternalSecrets of a component, by the names of their Secrets."""
     return {
-        name: external_secret(name, component.namespace, key_of(component, name), component.secret_store)
-        for name in component.secrets
+        name: external_secret(
+            name,
+            component.release.namespace,
+            f"{component.environment}/{component.team}/{component.name}/{name}",
+            component.secret_store,
+        )
+        for name in component.release.secrets
     }
-
-
-def key_of(component: Component, name: str) -> str:
-    """Return the key in the secret store: `<env>/<team>/<application>/<secret>`."""
-    return f"{component.environment}/{component.team}/{component.name}/{name}"
 
 
 def secret_problems(stack: Stack, store: str) -> Iterable[Problem]:
@@ -37,9 +37,8 @@ def secret_problems(stack: Stack, store: str) -> Iterable[Problem]:
 def secret_notes(components: Iterable[Component]) -> Iterable[Note]:
     """Yield a note for each component whose Secrets the export does not make."""
     for component in components:
-        if component.secrets:
-            message = f"no ExternalSecret is exported for {', '.join(component.secrets)}: make them otherwise"
-            yield Note(component=f"{component.environment}/{component.release}", message=message)
+        if names := component.release.secrets:
+            yield component.note(f"no ExternalSecret is exported for {', '.join(names)}: make them otherwise")
 
 
 def external_secret(name: str, namespace: str, key: str, store: str) -> dict[str, Any]:

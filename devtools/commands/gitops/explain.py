@@ -28,7 +28,7 @@ def explain(app: App, typed: str, environment: str, output: str) -> ExitCode:
     argocd = make_export(app, chosen)
     flux = make_export(app, Arguments(engine="flux", environments=chosen.environments))
     component, stack = _find(argocd, typed, environment)
-    release = find_release(stack, str(component.release))
+    release = find_release(stack, str(component.release.id))
     document = explain_json(app, component, release, stack, argocd, flux)
     app.show(document, _lines, output)
     return ExitCode.OK
@@ -62,7 +62,7 @@ def explain_json(
         "kind": "gitops-explain",
         "component": component.name,
         "environment": component.environment,
-        "release": str(component.release),
+        "release": str(component.release.id),
         "wave": component.wave,
         "needs": [str(need) for need in component.needs],
         "value_files": [str(file.path) for file in component.value_files],
@@ -72,7 +72,7 @@ def explain_json(
             {"engine": engine, "message": note.message}
             for engine, made in (("argocd", argocd), ("flux", flux))
             for note in made.export.notes
-            if note.component == f"{component.environment}/{component.release}"
+            if note.component == f"{component.environment}/{component.release.id}"
         ],
     }
 
@@ -84,8 +84,8 @@ def _find(made: Made, typed: str, chosen: str) -> tuple[Component, Stack]:
     known: list[str] = []
     for environment, items in made.components.items():
         for component in items if chosen in {"", environment} else ():
-            known += [component.name, str(component.release)]
-            if typed in {component.name, str(component.release), component.release.name}:
+            known += [component.name, str(component.release.id)]
+            if typed in {component.name, str(component.release.id), component.release.name}:
                 return component, made.stacks[environment]
     names = list(dict.fromkeys(known))
     raise ConfigError(f"unknown component '{typed}'", hint=suggestion(typed, names, "components"))
@@ -120,7 +120,7 @@ def _exported(component: Component, made: Made) -> Any:
             if component.environment in path.parts
             and (
                 path.parts[-2:] == (component.name, "component.yaml")
-                or path.parts[-2:] == (component.layer, f"{component.name}.yaml")
+                or path.parts[-2:] == (component.release.layer, f"{component.name}.yaml")
             )
         ),
         None,

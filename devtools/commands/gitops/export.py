@@ -101,6 +101,7 @@ def make_export(app: App, typed: Arguments) -> Made:
     require_known("--engine", typed.engine, ENGINES)
     require_known("--layout", typed.layout, LAYOUTS)
     require_known("--order", typed.order, ORDERS)
+    settings = _with_typed(settings, typed)
     chosen = _environments(settings, typed.environments)
     # Projects and bases depend on every environment, so a selection only limits which files are written. A tree of
     # layout infra depends only on the selected environments.
@@ -129,8 +130,6 @@ def make_export(app: App, typed: Arguments) -> Made:
     _refuse_secrets(typed, stacks.values(), components, place, app.settings.root)
     options = ExportOptions(
         layout=cast("Literal['components', 'addons', 'infra']", typed.layout),
-        order=cast("Literal['', 'rolling', 'waves', 'none']", typed.order),
-        revision=typed.revision,
         place=place,
         charts=charts,
         tenants=tenants,
@@ -157,7 +156,7 @@ def _refuse_secrets(
     root: Path,
 ) -> None:
     """Raise ConfigError with each secret that a file of the export would contain in plain text."""
-    exported = {(name, item.release) for name, items in components.items() for item in items}
+    exported = {(name, item.release.id) for name, items in components.items() for item in items}
     releases = [
         release for stack in stacks for release in stack.releases() if (stack.environment.name, release.id) in exported
     ]
@@ -182,6 +181,13 @@ def gitops_settings(app: App, charts: str = "") -> GitopsSettings:
     return replace(settings, charts=charts) if charts else settings
 
 
+def _with_typed(settings: GitopsSettings, typed: Arguments) -> GitopsSettings:
+    """Return the settings with the typed revision and order."""
+    order = cast("Literal['', 'rolling', 'waves', 'none']", typed.order)
+    environments = {name: replace(one, order=order or one.order) for name, one in settings.environments.items()}
+    return replace(settings, revision=typed.revision or settings.revision, environments=environments)
+
+
 def place_of(app: App, typed: str) -> tuple[Path, Place]:
     """Return the directory of the export, and its path in the Git repository."""
     settings = app.settings
@@ -201,15 +207,16 @@ def chart_infos_of(
     app: App, stacks: Iterable[Stack], settings: GitopsSettings, place: Place
 ) -> Mapping[str, ChartInfo]:
     """Return the facts about every used chart that the export needs."""
+    from devtools.gitops import component
     from devtools.gitops.tree import charts
 
     used = [release.chart for stack in stacks for release in stack.releases() if release.installed]
     names = " ".join(sorted({f"{chart.key} {chart.sha256}" for chart in used}))
     contents = app.cached(
         f"chart contents {app.settings.root} {names}",
-        (app.settings.charts, Path(charts.__file__)),
+        (app.settings.charts, Path(charts.__file__), Path(component.__file__)),
         lambda: charts.contents_of(used, app.real_charts),
-        kind=dict[str, charts.Contents],
+        kind=dict[str, component.ChartContents],
     )
     return charts.chart_infos(used, app.real_charts, settings, place, app.settings.root, contents)
 
@@ -261,7 +268,7 @@ def _included(made: Made, typed: Arguments) -> Callable[[PurePosixPath], bool] |
         stack = made.stacks[environment]
         selectors = [narrowed(stack, layer, typed.selector) for layer in typed.layers or ("",)]
         chosen = {item.id for selector in selectors for item in choose_releases(stack, selector).enabled(stack)}
-        names |= {(environment, item.name) for item in made.components[environment] if item.release in chosen}
+        names |= {(environment, item.name) for item in made.components[environment] if item.release.id in chosen}
     bare = typed.layout == "infra" and len(made.components) == 1  # its paths may lack the environment
 
     def includes(path: PurePosixPath) -> bool:

@@ -46,10 +46,10 @@ def needs_of(app: App, made: Made, engine: Any) -> Needs:
     assert settings is not None, "an export was made"  # noqa: S101 - `make_export` refuses it otherwise
     environment = settings.environments[app.environment_name]
     components = made.components[app.environment_name]
-    charts = [made.options.charts[component.chart_name] for component in components]
+    charts = [component.chart for component in components]
     brought = {(crd.group, crd.kind) for chart in charts for crd in chart.crds}
     used = {kind for chart in charts for kind in chart.custom_kinds}
-    names = {component.release for component in components}
+    names = {component.release.id for component in components}
     stack = made.stacks[app.environment_name]
     values = [
         merge(release, stack.environment, root=stack.root).data for release in stack.releases() if release.id in names
@@ -63,7 +63,7 @@ def needs_of(app: App, made: Made, engine: Any) -> Needs:
             release.namespace for release in stack.releases() if release.id in names and not release.create_namespace
         }.difference(declared_namespaces(stack, made.options.charts)),
         storage_classes={name for data in values for name in _class_names(data)},
-        volumes=any(chart.kinds & _WITH_VOLUMES for chart in charts),
+        volumes=any(_WITH_VOLUMES.intersection(chart.kinds) for chart in charts),
         config=dict(_config(made)) if engine == "argocd" else {},
         secrets=settings.credentials,
         cluster=environment.cluster.name,

@@ -17,7 +17,7 @@ from devtools.gitops.argocd.repositories import repository_notes, repository_sec
 from devtools.gitops.argocd.sets import application_set
 from devtools.gitops.argocd.spec import SECRETS, component_data, value_files
 from devtools.gitops.argocd.tenants import tenant_notes
-from devtools.gitops.component import Component, Export, ExportOptions, KindInfo, Note
+from devtools.gitops.component import Component, Export, ExportOptions, Note
 from devtools.gitops.components import check_names
 from devtools.gitops.secrets import external_secrets
 
@@ -51,23 +51,19 @@ def export_argocd(
     everything = [component for members in components.values() for component in members]
     for name, secret in repository_secrets(everything, context).items():
         files[context.layout.repositories / f"{name}.yaml"] = document(secret)
-    lua, notes = lua_of(everything, crds_by_kind(options))
+    charts = options.charts.values()
+    known = {kind.kind: kind for chart in charts for kind in chart.custom_kinds}
+    known |= {crd.kind: crd for chart in charts for crd in chart.crds}
+    lua, notes = lua_of(everything, known)
     files |= _config_files(context, lua, components)
     for component in everything:
-        files |= options.charts[component.chart_name].files
+        files |= component.chart.files
     more = (
         *repository_notes(everything, context),
         *tenant_notes(components, options.tenants),
         *_notes(everything, context),
     )
     return Export(files=files, notes=(*notes, *more))
-
-
-def crds_by_kind(options: ExportOptions) -> Mapping[str, KindInfo]:
-    """Return the custom kinds that charts of the stack use or define."""
-    charts = options.charts.values()
-    used = {kind.kind: kind for chart in charts for kind in chart.custom_kinds}
-    return used | {crd.kind: crd for chart in charts for crd in chart.crds}
 
 
 def _check_application_names(components: Mapping[str, Sequence[Component]], context: Context) -> None:
@@ -79,16 +75,16 @@ def _check_application_names(components: Mapping[str, Sequence[Component]], cont
             name = context.application_name(component)
             other = first.setdefault(name, component)
             if other is not component:
-                both = f"{other.release} in {other.environment} and {component.release} in {component.environment}"
-                raise ConfigError(f"two Applications would be named {name}: {both}", hint="rename a release")
+                one, two = (f"{item.release.id} in {item.environment}" for item in (other, component))
+                raise ConfigError(f"two Applications would be named {name}: {one} and {two}", hint="rename a release")
 
 
 def _environment_files(name: str, members: Sequence[Component], context: Context) -> dict[PurePosixPath, bytes]:
     environment = context.settings.environments[name]
     files: dict[PurePosixPath, bytes] = {}
-    in_waves = context.order(environment) == "waves"
+    in_waves = environment.order == "waves"
     for component in members:
-        directory = context.layout.component(name, component.tier, component.name)
+        directory = context.layout.directory_of(component)
         files[directory / "component.yaml"] = document(component_data(component, environment, context))
         for secret, data in external_secrets(component).items():
             files[directory / SECRETS / f"{secret}.yaml"] = document(data)
@@ -107,7 +103,7 @@ def _config_files(
     context: Context, lua: Mapping[tuple[str, str], str], components: Mapping[str, Sequence[Component]]
 ) -> dict[PurePosixPath, bytes]:
     """Return the required settings of Argo CD's own configuration."""
-    orders = {context.order(context.settings.environments[name]) for name in components}
+    orders = {context.settings.environments[name].order for name in components}
     health = {f"resource.customizations.health.{group}_{kind}": text for (group, kind), text in lua.items()}
     if "waves" in orders:
         health["resource.customizations.health.argoproj.io_Application"] = script("application")
@@ -127,49 +123,32 @@ def _config_map(name: str, data: Mapping[str, str]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(data)}
 
 
-def _notes(components: Iterable[Component], context: Context) -> Iterable[Note]:
+def _notes(components: Sequence[Component], context: Context) -> Iterable[Note]:
     """Yield notes about keys that Argo CD has no counterpart for, and about those that need a newer Argo CD."""
     environments = context.settings.environments
     for component in components:
-        subject = f"{component.environment}/{component.release}"
-        chart = context.options.charts[component.chart_name]
-        if component.timeout != _DEFAULT_TIMEOUT:
-            message = f"timeout {component.timeout:g}s is not mapped: Argo CD has no timeout of one Application"
-            yield Note(component=subject, message=message)
-        if component.on_failure != "keep":
-            message = f"on_failure: {component.on_failure} is not mapped: Argo CD leaves a failed sync as it is"
-            yield Note(component=subject, message=message)
-        if any(file.encrypted for file in component.value_files):
+        timeout, on_failure = component.release.timeout, component.release.on_failure
+        if timeout != _DEFAULT_TIMEOUT:
+            yield component.note(f"timeout {timeout:g}s is not mapped: Argo CD has no timeout of one Application")
+        if on_failure != "keep":
+            yield component.note(f"on_failure: {on_failure} is not mapped: Argo CD leaves a failed sync as it is")
+        if component.is_encrypted:
             files = ", ".join(str(file.path) for file in component.value_files if file.encrypted)
-            message = f"left out, as Argo CD does not decrypt SOPS: {files}; use an ExternalSecret"
-            yield Note(component=subject, message=message)
-        if chart.random:
-            calls = ", ".join(chart.random)
-            message = f"may render differently each time, and then never becomes Synced: its chart calls {calls}"
-            yield Note(component=subject, message=message)
-    components = tuple(components)
-    charts = {component.chart_name for component in components}
-    if unread := [name for name in sorted(charts) if not context.options.charts[name].is_readable]:
-        message = (
-            f"{len(unread)} charts are not vendored, so their projects allow the cluster-scoped kinds of operators"
-        )
-        yield Note(message=f"{message}: {', '.join(unread)}")
-    used = {component.environment for component in components}
-    if confirmed := sorted(name for name in used if environments[name].prune == "confirm"):
-        names = ", ".join(confirmed)
-        yield Note(message=f"prune: confirm of {names} needs Argo CD 3.4: an older one prunes without approval")
-    if labelled := sorted(name for name in used if environments[name].cluster.labels):
-        message = f"projects allow any cluster: labels choose those of {', '.join(labelled)}"
-        yield Note(message=message)
-    yield from _shared_clusters(used, context)
-
-
-def _shared_clusters(used: Iterable[str], context: Context) -> Iterable[Note]:
-    """Yield a note for environments on one cluster: their releases are the same objects."""
+            yield component.note(f"left out, as Argo CD does not decrypt SOPS: {files}; use an ExternalSecret")
+        if component.chart.random:
+            why = f"its chart calls {', '.join(component.chart.random)}"
+            yield component.note(f"may render differently each time, and then never becomes Synced: {why}")
+    if unread := sorted({component.chart.name for component in components if not component.chart.is_readable}):
+        what = f"{len(unread)} charts are not vendored, so their projects allow the cluster-scoped kinds of operators"
+        yield Note(f"{what}: {', '.join(unread)}")
+    used = sorted({component.environment for component in components})
+    if names := ", ".join(name for name in used if environments[name].prune == "confirm"):
+        yield Note(f"prune: confirm of {names} needs Argo CD 3.4: an older one prunes without approval")
+    if names := ", ".join(name for name in used if environments[name].cluster.labels):
+        yield Note(f"projects allow any cluster: labels choose those of {names}")
     by_cluster: dict[str, list[str]] = {}
-    for name in sorted(used):
-        by_cluster.setdefault(repr(context.settings.environments[name].cluster), []).append(name)
-    for names in by_cluster.values():
-        if len(names) > 1:
-            message = f"environments {', '.join(names)} are deployed to one cluster, into the same namespaces"
-            yield Note(message=message)
+    for name in used:
+        by_cluster.setdefault(repr(environments[name].cluster), []).append(name)
+    for shared in by_cluster.values():
+        if len(shared) > 1:  # their releases are the same objects
+            yield Note(f"environments {', '.join(shared)} are deployed to one cluster, into the same namespaces")

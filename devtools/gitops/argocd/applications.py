@@ -74,7 +74,7 @@ def _deploys_applications(
     options: tuple[str, ...],
     cascades: bool,
 ) -> dict[str, Any]:
-    source = {"repoURL": context.settings.repository, "targetRevision": context.revision, **source}
+    source = {"repoURL": context.settings.repository, "targetRevision": context.settings.revision, **source}
     spec = {
         "project": context.own_project,
         "source": source,

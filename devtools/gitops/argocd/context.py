@@ -33,11 +33,6 @@ class Context:
     options: ExportOptions
 
     @property
-    def revision(self) -> str:
-        """The revision that Argo CD follows."""
-        return self.options.revision or self.settings.revision
-
-    @property
     def layout(self) -> Layout:
         """The layout of the files."""
         return LAYOUTS[self.options.layout]
@@ -47,13 +42,9 @@ class Context:
         """The project of the Applications that deploy Applications."""
         return f"{self.stack}-gitops"
 
-    def order(self, environment: GitopsEnvironment) -> str:
-        """Return how an environment keeps the stack's order."""
-        return self.options.order or environment.order
-
-    def path(self, path: PurePosixPath | str) -> str:
+    def path(self, path: PurePosixPath) -> str:
         """Return the path, from the Git repository's root, of a file below --out."""
-        return str(self.options.place.below_out(PurePosixPath(path)))
+        return str(self.options.place.out / path)
 
     def application_name(self, component: Component) -> str:
         """Return the name of a component's Application: unique in an Argo CD that holds every environment."""
@@ -84,7 +75,7 @@ def label_value(text: str) -> str:
 def component_labels(component: Component) -> dict[str, str]:
     """Return the labels of a component's Application."""
     reserved = {"stage", "layer"}  # as in the release records of `invoke up`
-    own = {key: value for key, value in component.labels.items() if key not in reserved}
+    own = {key: value for key, value in component.release.labels.items() if key not in reserved}
     return own | {
         f"{LABEL}/environment": component.environment,
         f"{LABEL}/tier": component.tier,

@@ -35,10 +35,9 @@ def lua_of(
     rules: dict[tuple[str, str], dict[str, list[Rule]]] = {}
     notes: list[Note] = []
     for component in components:
-        subject = f"{component.environment}/{component.release}"
-        for contract in component.contract:
+        for contract in component.release.contract:
             if message := _unmapped(contract, component, crds):
-                notes.append(Note(component=subject, message=message))
+                notes.append(component.note(message))
                 continue
             kind = kind_of(contract, crds)
             if contract.http or kind is None or not (contract.condition or contract.jsonpath):
@@ -58,7 +57,8 @@ def _unmapped(contract: Contract, component: Component, crds: Mapping[str, KindI
     kind = kind_of(contract, crds)
     if kind is None:
         return f"contract '{contract}' is not checked: the group of {contract.kind} is unknown; set its apiVersion"
-    if component.kinds and contract.kind not in component.kinds and contract.kind != "CustomResourceDefinition":
+    kinds = component.chart.kinds
+    if kinds and contract.kind not in kinds and contract.kind != "CustomResourceDefinition":
         return f"contract '{contract}' is not checked: the chart has no {contract.kind}, so something else makes it"
     if contract.jsonpath and (steps_of(contract.jsonpath) is None or contract.hides(contract.equals)):
         return f"contract '{contract}' is not checked: Argo CD cannot evaluate its path"

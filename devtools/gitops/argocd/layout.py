@@ -26,11 +26,15 @@ class Layout:
     repositories: PurePosixPath
     copies_values: bool = False
 
-    def component(self, environment: str, tier: str, name: str) -> PurePosixPath:
+    def components(self, environment: str, tier: str, name: str) -> PurePosixPath:
         """Return the directory of a component, or a pattern for those of an environment."""
         if self.copies_values:
             return PurePosixPath("addons/environments", environment, tier, name)
         return directory_of(environment, tier, name)
+
+    def directory_of(self, component: Component) -> PurePosixPath:
+        """Return the directory of a component."""
+        return self.components(component.environment, component.tier, component.name)
 
     def moved(self, component: Component, place: Place) -> Component:
         """Return the component with the paths of its value files in this layout."""
@@ -44,7 +48,7 @@ class Layout:
         shared = PurePosixPath("addons/default", component.tier, component.name)
         if file.resolved:
             name = "inline.yaml" if file.path.name == VALUES else file.path.name
-            path = self.component(component.environment, component.tier, component.name) / name
+            path = self.directory_of(component) / name
         elif file.content is not None:
             path = shared / "inline.yaml"
         elif SHARED in file.path.parts:
@@ -54,10 +58,8 @@ class Layout:
         else:
             level = file.path.parts[-3]  # another environment if the environment extends it
             name = "values.yaml" if level == component.environment else f"values-{level}.yaml"
-            path = self.component(component.environment, component.tier, component.name) / name
-        return replace(
-            file, path=place.below_out(path), content=file.original if file.content is None else file.content
-        )
+            path = self.directory_of(component) / name
+        return replace(file, path=place.out / path, content=file.original if file.content is None else file.content)
 
 
 _ARGOCD = PurePosixPath("argocd")

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from devtools.config.settings_file.gitops import GitopsEnvironment
 from devtools.gitops.argocd.applications import SYNC_WAVE
 from devtools.gitops.argocd.context import IN_CLUSTER, NAMESPACE, Context, argocd_object, destination
 from devtools.gitops.argocd.spec import repository_of
-from devtools.gitops.component import ChartInfo, Component
+from devtools.gitops.component import Component
 
 _OPERATORS = (
     ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"),
@@ -42,7 +41,7 @@ def _project(name: str, components: Sequence[Component], context: Context) -> di
             "sourceRepos": sorted(repositories),
             "destinations": _destinations(components, context),
             "clusterResourceWhitelist": [
-                {"group": group, "kind": kind} for group, kind in sorted(_cluster_kinds(components, context))
+                {"group": group, "kind": kind} for group, kind in sorted(_cluster_kinds(components))
             ],
             "orphanedResources": {"warn": True, "ignore": [{"kind": "Secret", "name": "sh.helm.release.v1.*"}]},
         },
@@ -74,30 +73,20 @@ def _destinations(components: Iterable[Component], context: Context) -> list[dic
     """Return every cluster with every namespace that is deployed to."""
     found: dict[tuple[str, ...], dict[str, str]] = {}
     for component in components:
-        environment = context.settings.environments[component.environment]
-        cluster = _cluster(environment)
-        item = {**cluster, "namespace": component.namespace}
-        found[*min(cluster.items()), component.namespace] = item
+        environment, namespace = context.settings.environments[component.environment], component.release.namespace
+        # Only Argo CD knows the clusters that labels select.
+        cluster = {"server": "*"} if environment.cluster.labels else destination(environment)
+        found[*min(cluster.items()), namespace] = {**cluster, "namespace": namespace}
     return [found[key] for key in sorted(found)]
 
 
-def _cluster(environment: GitopsEnvironment) -> dict[str, str]:
-    """Return the cluster as a project allows it; any cluster if labels select it, because only Argo CD knows those."""
-    return {"server": "*"} if environment.cluster.labels else destination(environment)
-
-
-def _cluster_kinds(components: Iterable[Component], context: Context) -> set[tuple[str, str]]:
+def _cluster_kinds(components: Iterable[Component]) -> set[tuple[str, str]]:
     """Return the cluster-scoped kinds that components contain."""
     kinds: set[tuple[str, str]] = set()
     for component in components:
-        chart = context.options.charts[component.chart_name]
-        kinds |= set(cluster_kinds(chart))
+        kinds |= set(component.chart.cluster_kinds if component.chart.is_readable else _OPERATORS)
+        if component.chart.crds:
+            kinds.add(("apiextensions.k8s.io", "CustomResourceDefinition"))
         if component.creates_namespace:
             kinds.add(("", "Namespace"))
     return kinds
-
-
-def cluster_kinds(chart: ChartInfo) -> Iterable[tuple[str, str]]:
-    """Return the cluster-scoped kinds of a chart; those of operators if its files are not on this disk."""
-    own = [("apiextensions.k8s.io", "CustomResourceDefinition")] if chart.crds else []
-    return [*chart.cluster_kinds, *own] if chart.is_readable else _OPERATORS

@@ -16,7 +16,7 @@ SHARED = "shared"  # instead of an environment there: one Argo CD holds all of t
 def private_repositories(components: Iterable[Component], context: Context) -> Mapping[str, str]:
     """Return the type of each private repository that is used, by its URL: git, helm or oci."""
     used = {context.settings.repository: "git"}
-    used |= {component.chart.repository: component.chart.kind for component in components}
+    used |= {component.chart.source.repository: component.chart.source.kind for component in components}
     return {url: used[url] for url in context.settings.credentials if url in used}
 
 
@@ -42,7 +42,6 @@ def repository_secrets(components: Iterable[Component], context: Context) -> dic
 def repository_notes(components: Iterable[Component], context: Context) -> Iterable[Note]:
     """Yield the Secrets that must be made manually because no secret store has them."""
     for url in () if context.settings.secret_store else private_repositories(components, context):
-        name = context.settings.credentials[url]
+        needed = f"Secret {context.settings.credentials[url]} in {NAMESPACE}"
         label = "argocd.argoproj.io/secret-type: repository"
-        message = f"{url} is private: Argo CD needs Secret {name} in {NAMESPACE} with the label {label}"
-        yield Note(message=message)
+        yield Note(f"{url} is private: Argo CD needs {needed} with the label {label}")

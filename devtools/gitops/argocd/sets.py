@@ -24,7 +24,7 @@ def application_set(
         "generators": _generators(environment, context),
         "syncPolicy": _set_policy(environment),
     }
-    if context.order(environment) == "rolling":
+    if environment.order == "rolling":
         steps = [_step(wave, environment) for wave in sorted({component.wave for component in components})]
         spec["strategy"] = {"type": "RollingSync", "deletionOrder": "Reverse", "rollingSync": {"steps": steps}}
     spec["template"] = _template(environment, context)
@@ -34,11 +34,11 @@ def application_set(
 
 def _generators(environment: GitopsEnvironment, context: Context) -> list[dict[str, Any]]:
     """Return the git files generator, with one of clusters if labels select them."""
-    pattern = context.layout.component(environment.name, "*", "*") / "component.yaml"
+    pattern = context.layout.components(environment.name, "*", "*") / "component.yaml"
     git = {
         "git": {
             "repoURL": context.settings.repository,
-            "revision": context.revision,
+            "revision": context.settings.revision,
             "files": [{"path": context.path(pattern)}],
         }
     }
@@ -105,7 +105,7 @@ def _patch(environment: GitopsEnvironment, context: Context) -> str:
     for option in PRUNE_OPTIONS[environment.prune]:
         options = f'(append {options} "{option}")'
     replaced = {
-        "@REVISION@": json.dumps(context.revision),
+        "@REVISION@": json.dumps(context.settings.revision),
         "@REPOSITORY@": json.dumps(context.settings.repository),
         "@OPTIONS@": options,
         "@HELM_ROOT@": _helm("/", 4),

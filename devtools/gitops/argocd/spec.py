@@ -20,14 +20,14 @@ OWN = ("source", "sources", "syncPolicy", "ignoreDifferences", "destination")
 
 def component_data(component: Component, environment: GitopsEnvironment, context: Context) -> dict[str, Any]:
     """Return the content of component.yaml, which ApplicationSets read."""
-    chart = component.chart
+    chart = component.chart.source
     place = {"path": chart.path} if chart.kind == "git" else {"chart": chart.chart, "version": chart.version}
     return {
         "name": component.name,
         "application": context.application_name(component),
         "release": component.release.name,
         "project": component.project,
-        "namespace": component.namespace,
+        "namespace": component.release.namespace,
         "tier": component.tier,
         "wave": str(component.wave),
         "labels": component_labels(component),
@@ -37,14 +37,14 @@ def component_data(component: Component, environment: GitopsEnvironment, context
         "secrets": secrets_path(component, context),
         "valueFiles": [str(file.path) for file in value_files(component, context)],
         "ignoreMissingValueFiles": False,
-        "ignoreDifferences": ignore_differences(component.ignore),
+        "ignoreDifferences": ignore_differences(component.release.ignore),
         "spec": extra_spec(component, environment, context),
     }
 
 
 def repository_of(component: Component) -> str:
     """Return a chart's repository as Argo CD writes it: an OCI registry without its scheme."""
-    return component.chart.repository.removeprefix("oci://")
+    return component.chart.source.repository.removeprefix("oci://")
 
 
 def sync_options(component: Component) -> list[str]:
@@ -54,9 +54,9 @@ def sync_options(component: Component) -> list[str]:
         for option, is_needed in (
             ("CreateNamespace", component.creates_namespace),
             ("PruneLast", True),
-            ("RespectIgnoreDifferences", bool(component.ignore)),
-            ("ServerSideApply", component.brings_crds),
-            ("SkipDryRunOnMissingResource", component.needs_foreign_crds or bool(component.secrets)),
+            ("RespectIgnoreDifferences", bool(component.release.ignore)),
+            ("ServerSideApply", bool(component.chart.crds)),
+            ("SkipDryRunOnMissingResource", component.chart.needs_foreign_crds or bool(component.release.secrets)),
         )
         if is_needed
     ]
@@ -81,17 +81,15 @@ def value_files(component: Component, context: Context) -> tuple[ValueFile, ...]
     Encrypted files are left out: Argo CD would pass on what it cannot read.
     """
     files = tuple(file for file in component.value_files if not file.encrypted)
-    if not component.post_sync:
+    if not (component.chart.post_sync and component.release.smoke):
         return files
-    path = context.layout.component(component.environment, component.tier, component.name) / POST_SYNC
-    content = yaml_text({component.post_sync: "argocd"}).encode()
-    return (ValueFile(path=context.options.place.below_out(path), content=content), *files)
+    path = context.options.place.out / context.layout.directory_of(component) / POST_SYNC
+    return (ValueFile(path=path, content=yaml_text({component.chart.post_sync: "argocd"}).encode()), *files)
 
 
 def secrets_path(component: Component, context: Context) -> str:
     """Return the directory of a component's ExternalSecrets, from the Git repository's root; empty if it has none."""
-    directory = context.layout.component(component.environment, component.tier, component.name) / SECRETS
-    return context.path(directory) if component.secrets else ""
+    return context.path(context.layout.directory_of(component) / SECRETS) if component.release.secrets else ""
 
 
 def helm_options(component: Component, context: Context) -> dict[str, Any]:
@@ -99,27 +97,28 @@ def helm_options(component: Component, context: Context) -> dict[str, Any]:
     options: dict[str, Any] = {}
     if component.skips_crds:
         options["skipCrds"] = True
-    if component.chart.kind == "helm" and component.chart.repository in context.settings.credentials:
+    source = component.chart.source
+    if source.kind == "helm" and source.repository in context.settings.credentials:
         options["passCredentials"] = True
     return options
 
 
 def source_of(component: Component, context: Context) -> dict[str, Any]:
     """Return `source`, or `sources` if the values are in another repository than the chart."""
-    chart = component.chart
+    chart = component.chart.source
     helm = {"releaseName": component.release.name, "ignoreMissingValueFiles": False}
     helm |= helm_options(component, context)
     files = [str(file.path) for file in value_files(component, context)]
     secrets = secrets_path(component, context)
     if chart.kind == "git":
-        main = {"repoURL": chart.repository, "targetRevision": context.revision, "path": chart.path}
+        main = {"repoURL": chart.repository, "targetRevision": context.settings.revision, "path": chart.path}
     else:
         main = {"repoURL": repository_of(component), "targetRevision": chart.version, "chart": chart.chart}
     if chart.kind == "git" and not secrets:
         return {"source": main | {"helm": helm | ({"valueFiles": [f"/{file}" for file in files]} if files else {})}}
     if not files and not secrets:
         return {"source": main | {"helm": helm}}
-    values = {"repoURL": context.settings.repository, "targetRevision": context.revision, "ref": "values"}
+    values = {"repoURL": context.settings.repository, "targetRevision": context.settings.revision, "ref": "values"}
     if secrets:
         values["path"] = secrets
     referenced = {"valueFiles": [f"$values/{file}" for file in files]} if files else {}
@@ -142,7 +141,9 @@ def extra_spec(component: Component, environment: GitopsEnvironment, context: Co
     For a key in both, the release's `argocd` is merged over the set's result.
     """
     whole = application_spec(component, environment, context)
-    return {key: value for key, value in whole.items() if key in component.argocd or key not in (*OWN, "project")}
+    return {
+        key: value for key, value in whole.items() if key in component.release.argocd or key not in (*OWN, "project")
+    }
 
 
 def application_spec(component: Component, environment: GitopsEnvironment, context: Context) -> dict[str, Any]:
@@ -150,11 +151,11 @@ def application_spec(component: Component, environment: GitopsEnvironment, conte
     spec: dict[str, Any] = {
         "project": component.project,
         **source_of(component, context),
-        "destination": {**destination(environment), "namespace": component.namespace},
+        "destination": {**destination(environment), "namespace": component.release.namespace},
         "syncPolicy": sync_policy(environment, sync_options(component)),
-        "ignoreDifferences": ignore_differences(component.ignore),
-        "revisionHistoryLimit": component.history,
+        "ignoreDifferences": ignore_differences(component.release.ignore),
+        "revisionHistoryLimit": component.release.history,
     }
-    if not component.ignore:
+    if not component.release.ignore:
         del spec["ignoreDifferences"]
-    return dict(overlaid(spec, component.argocd))
+    return dict(overlaid(spec, component.release.argocd))

@@ -13,11 +13,15 @@ from devtools.gitops.flux.environment import Environment, Layer
 from devtools.gitops.flux.images import image_objects
 from devtools.gitops.flux.infra import infra_files
 from devtools.gitops.flux.objects import documents, kustomization_file, path_from, yaml_file
-from devtools.gitops.flux.release import helm_release, secret_objects, value_generators
+from devtools.gitops.flux.release import secret_objects, value_generators
 from devtools.gitops.flux.sources import chart_sources
 from devtools.gitops.flux.tenants import tenant_files, tenant_kustomizations
 
-NAME_REFERENCES = "kustomizeconfig.yaml"
+_NAME_REFERENCES = "kustomizeconfig.yaml"  # by which kustomize puts the hash of generated names into HelmReleases
+_RENAMED = [
+    {"kind": kind, "version": "v1", "fieldSpecs": [{"kind": "HelmRelease", "path": "spec/valuesFrom/name"}]}
+    for kind in ("ConfigMap", "Secret")
+]
 
 
 def export_flux(
@@ -36,12 +40,12 @@ def export_flux(
         if options.layout == "infra":
             files |= infra_files(environment)
             notes += environment.encrypted_notes()
-            notes += [Note(message="layout infra has no tenants: use layout components")] if options.tenants else []
+            notes += [Note("layout infra has no tenants: use layout components")] if options.tenants else []
         else:
             files |= component_files(environment)
         notes += environment.notes
     for item in (item for members in components.values() for item in members):
-        files |= options.charts[item.chart_name].files
+        files |= item.chart.files
     return Export(files=files, notes=tuple(notes))
 
 
@@ -75,25 +79,20 @@ def component_files(environment: Environment) -> dict[PurePosixPath, bytes]:
     for layer in environment.layers:
         files |= _layer_files(environment, layer, root / layer.name)
         for component in layer.components:
-            release = helm_release(component, environment.names, sources, environment.checks[component.release])
+            release = environment.helm_release(component, sources)
             files[root / layer.name / f"{component.name}.yaml"] = yaml_file(release)
     return files
 
 
 def _check_secrets(environment: Environment) -> None:
     """Raise ConfigError if ExternalSecrets are in the layer that installs their CRD: Flux applies a layer at once."""
-    charts = environment.options.charts
     for layer in environment.layers:
-        bringing = [
-            item.release
-            for item in layer.components
-            if item.chart_name in charts and any(crd.kind == "ExternalSecret" for crd in charts[item.chart_name].crds)
-        ]
-        having = [item.release for item in layer.components if item.secrets]
-        if bringing and having:
+        operators = [item for item in layer.components if any(crd.kind == "ExternalSecret" for crd in item.chart.crds)]
+        users = [item for item in layer.components if item.release.secrets]
+        if operators and users:
+            one, other = users[0].release.id, operators[0].release.id
             message = (
-                f"release {having[0]} has secrets and is in {layer.name}, "
-                f"together with {bringing[0]}, which installs their CRD"
+                f"release {one} has secrets and is in {layer.name}, together with {other}, which installs their CRD"
             )
             raise ConfigError(message, hint="Flux applies a layer at once: move the release to a later layer")
 
@@ -101,7 +100,7 @@ def _check_secrets(environment: Environment) -> None:
 def _layer_files(environment: Environment, layer: Layer, directory: PurePosixPath) -> dict[PurePosixPath, bytes]:
     """Return the kustomization of a layer, its configuration, and inline values."""
     place = environment.options.place
-    here = place.below_out(directory)
+    here = place.out / directory
     generators: dict[str, list[dict[str, Any]]] = {}
     files: dict[PurePosixPath, bytes] = {}
     namespaces: set[str] = set()
@@ -111,24 +110,16 @@ def _layer_files(environment: Environment, layer: Layer, directory: PurePosixPat
         for file in component.value_files:
             if file.content is not None:
                 files[file.path.relative_to(place.out)] = file.content
-        if component.secrets:
+        if component.release.secrets:
             files[directory / f"{component.name}-secrets.yaml"] = documents(secret_objects(component, namespaces))
     secrets = [path.name for path in files if path.parent == directory]
     kustomization = kustomization_file(
         [*(f"{component.name}.yaml" for component in layer.components), *secrets],
         labels={f"{LABEL}/environment": environment.environment.name, f"{LABEL}/layer": layer.name},
-        configurations=[NAME_REFERENCES] if generators else [],
+        configurations=[_NAME_REFERENCES] if generators else [],
         **generators,
     )
     files[directory / "kustomization.yaml"] = yaml_file(kustomization)
     if generators:
-        files[directory / NAME_REFERENCES] = yaml_file(name_references())
+        files[directory / _NAME_REFERENCES] = yaml_file({"nameReference": _RENAMED})
     return files
-
-
-def name_references() -> dict[str, Any]:
-    """Return the configuration by which kustomize puts the hash of generated names into HelmReleases."""
-    fields = [{"kind": "HelmRelease", "path": "spec/valuesFrom/name"}]
-    return {
-        "nameReference": [{"kind": kind, "version": "v1", "fieldSpecs": fields} for kind in ("ConfigMap", "Secret")]
-    }

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from devtools.gitops.component import ChartInfo, Component, KindInfo, Note
+from devtools.gitops.component import Component, KindInfo, Note
 from devtools.gitops.jsonpath import PathStep, steps_of
 from devtools.gitops.kinds import BUILTIN, kind_of
 from devtools.model import Contract
@@ -15,7 +15,7 @@ from devtools.model import Contract
 _NAME = re.compile(r"[A-Za-z_]\w*")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Check:
     """One contract: the object, and the CEL expression that must hold; none if kstatus is enough."""
 
@@ -32,42 +32,23 @@ class Check:
         return {"apiVersion": self.api_version, "kind": self.kind, "name": self.name, **where}
 
 
-def crds_of(charts: Iterable[ChartInfo]) -> Mapping[str, KindInfo]:
-    """Return the kinds that charts define, by name; the first one counts."""
-    found: dict[str, KindInfo] = {}
-    for chart in charts:
-        for crd in chart.crds:
-            found.setdefault(crd.kind, crd)
-    return found
-
-
 def checks_of(component: Component, crds: Mapping[str, KindInfo]) -> tuple[tuple[Check, ...], tuple[Note, ...]]:
     """Return a component's contracts as Flux checks them, and a note for each that it cannot check."""
     checks: list[Check] = []
     notes: list[Note] = []
-    for contract in component.contract:
+    for contract in component.release.contract:
         kind = None if contract.http else kind_of(contract, crds)
         if kind is None:
             unknown = f"the group of {contract.kind} is unknown; set its apiVersion"
             why = "Flux makes no HTTP requests" if contract.http else unknown
-            notes.append(_note(component, contract, f"is not checked: {why}"))
+            notes.append(component.note(f"contract '{contract}' is not checked: {why}"))
             continue
         expression = "" if kind.kind in BUILTIN or contract.hides(contract.equals) else expression_of(contract)
         if contract.jsonpath and not expression:
-            notes.append(_note(component, contract, "is checked by the object's readiness only"))
-        check = Check(
-            api_version=kind.api_version if kind.group else kind.version,
-            kind=contract.kind,
-            name=contract.name,
-            namespace=(contract.namespace or component.namespace) if kind.namespaced else "",
-            expression=expression,
-        )
-        checks.append(check)
+            notes.append(component.note(f"contract '{contract}' is checked by the object's readiness only"))
+        namespace = (contract.namespace or component.release.namespace) if kind.namespaced else ""
+        checks.append(Check(kind.api_version, contract.kind, contract.name, namespace, expression))
     return tuple(checks), tuple(notes)
-
-
-def _note(component: Component, contract: Contract, message: str) -> Note:
-    return Note(component=f"{component.environment}/{component.release}", message=f"contract '{contract}' {message}")
 
 
 def expression_of(contract: Contract) -> str:
@@ -116,15 +97,12 @@ def health_expressions(checks: Sequence[Check]) -> list[dict[str, Any]]:
         if check.expression:
             line = f"metadata.name != {_text(check.name)} || {check.expression}"
             by_kind.setdefault((check.api_version, check.kind), []).append(line)
-    return [
-        {"apiVersion": version, "kind": kind, "current": " && ".join(_grouped(lines))}
-        for (version, kind), lines in sorted(by_kind.items())
-    ]
-
-
-def _grouped(lines: Sequence[str]) -> Iterable[str]:
-    unique = list(dict.fromkeys(lines))
-    return unique if len(unique) == 1 else (f"({line})" for line in unique)
+    found = []
+    for (version, kind), lines in sorted(by_kind.items()):
+        unique = list(dict.fromkeys(lines))
+        current = " && ".join(f"({line})" for line in unique) if len(unique) > 1 else unique[0]
+        found.append({"apiVersion": version, "kind": kind, "current": current})
+    return found
 
 
 def references(checks: Iterable[Check]) -> list[Mapping[str, str]]:

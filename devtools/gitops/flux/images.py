@@ -20,45 +20,21 @@ Update images of {{ .AutomationObject }}
 
 def image_objects(environment: Environment) -> tuple[list[dict[str, Any]], tuple[Note, ...]]:
     """Return the objects of an environment's image automation, and a note for each field without its marker."""
-    updates = [(item, component) for item in _updates(environment) if (component := _component(environment, item))]
     notes: list[Note] = []
     objects: list[dict[str, Any]] = []
-    for item, component in updates:
-        name = policy_name(item, component)
-        objects += [_repository(environment, name, item.image), _policy(name, item)]
-        notes += _marker_notes(environment, component, item, name)
-    if updates:
-        objects.append(_automation(environment))
-    return objects, tuple(notes)
-
-
-def _updates(environment: Environment) -> Iterable[ImageUpdate]:
     automatic = environment.environment.sync == "auto"
     for item in environment.settings.images:
-        if environment.environment.name in item.environments or (automatic and not item.environments):
-            yield item
-
-
-def _component(environment: Environment, item: ImageUpdate) -> Component | None:
-    named = [component for component in environment.components if component.release.name == item.release]
-    return named[0] if named else None
-
-
-def policy_name(item: ImageUpdate, component: Component) -> str:
-    """Return the name of an image's repository and policy."""
-    image = item.image.rpartition("/")[2].replace("_", "-").replace(".", "-").lower()
-    return f"{component.name}-{image}"
-
-
-def marker(name: str) -> str:
-    """Return the comment that marks a tag for an ImagePolicy."""
-    return f'# {{"$imagepolicy": "{NAMESPACE}:{name}:tag"}}'
-
-
-def _repository(environment: Environment, name: str, image: str) -> dict[str, Any]:
-    secret = environment.settings.credentials.get(image)
-    fields = {"secretRef": {"name": secret}} if secret else {}
-    return flux_object(IMAGE, "ImageRepository", name, {"image": image, "interval": INTERVAL, **fields})
+        component = next((one for one in environment.components if one.release.name == item.release), None)
+        is_updated = environment.environment.name in item.environments or (automatic and not item.environments)
+        if component is None or not is_updated:
+            continue
+        image = item.image.rpartition("/")[2].replace("_", "-").replace(".", "-").lower()
+        name = f"{component.name}-{image}"
+        secret = environment.settings.credentials.get(item.image)
+        spec = {"image": item.image, "interval": INTERVAL, **({"secretRef": {"name": secret}} if secret else {})}
+        objects += [flux_object(IMAGE, "ImageRepository", name, spec), _policy(name, item)]
+        notes += _marker_notes(environment, component, item, name)
+    return [*objects, *([_automation(environment)] if objects else [])], tuple(notes)
 
 
 def _policy(name: str, item: ImageUpdate) -> dict[str, Any]:
@@ -74,7 +50,7 @@ def _policy(name: str, item: ImageUpdate) -> dict[str, Any]:
 def _automation(environment: Environment) -> dict[str, Any]:
     """Return the automation that commits to the followed branch, or to a review branch for a manual environment."""
     name = environment.environment.name
-    branch = environment.revision
+    branch = environment.settings.revision
     push = branch if environment.environment.sync == "auto" else f"image-updates-{name}"
     path = environment.options.place.root / "environments" / name
     git = {
@@ -94,10 +70,10 @@ def _automation(environment: Environment) -> dict[str, Any]:
 def _marker_notes(environment: Environment, component: Component, item: ImageUpdate, name: str) -> Iterable[Note]:
     """Yield how to mark the tag, if no overlay of the environment does."""
     own = [file for file in component.value_files if environment.environment.name in file.path.parts]
-    comment = marker(name)
+    comment = f'# {{"$imagepolicy": "{NAMESPACE}:{name}:tag"}}'
     if any(comment.removeprefix("# ").encode() in (file.original or b"") for file in own):
         return
     place = environment.options.place
-    where = place.root / f"environments/{environment.environment.name}/{component.layer}/{component.release.name}.yaml"
-    message = f"{where}: the tag at {item.value} of image {item.image} needs the comment {comment}"
-    yield Note(component=f"{component.environment}/{component.release}", message=message)
+    release = component.release
+    where = place.root / f"environments/{component.environment}/{release.layer}/{release.name}.yaml"
+    yield component.note(f"{where}: the tag at {item.value} of image {item.image} needs the comment {comment}")

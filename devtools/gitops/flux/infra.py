@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import PurePosixPath
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Any
 
+from devtools.base.machine_yaml import read_map
+from devtools.base.open_file import read_file
 from devtools.gitops.component import Component, ValueFile
 from devtools.gitops.flux.environment import Environment
-from devtools.gitops.flux.infra_rbac import rbac_of
-from devtools.gitops.flux.objects import WATCHED, documents, kustomization_file, yaml_file
-from devtools.gitops.flux.release import helm_release, namespace_object, value_generators, value_keys
+from devtools.gitops.flux.objects import WATCHED_VALUES, documents, kustomization_file, yaml_file
+from devtools.gitops.flux.release import namespace_object, value_generators, value_keys
 from devtools.gitops.flux.sources import ChartSources
 from devtools.gitops.secrets import external_secrets
 
@@ -31,7 +35,7 @@ def infra_files(environment: Environment) -> dict[PurePosixPath, bytes]:
         names = [component.name for component in layer.components]
         files[root / layer.name / "kustomization.yaml"] = yaml_file(kustomization_file(names, labels=labels))
     resources = [layer.name for layer in environment.layers]
-    if any(component.chart.kind == "git" for component in environment.components):
+    if any(component.chart.source.kind == "git" for component in environment.components):
         files[root / _GIT] = yaml_file(environment.repository())
         resources.insert(0, _GIT)
     files[root / "kustomization.yaml"] = yaml_file(kustomization_file(resources))
@@ -54,22 +58,23 @@ def _component_files(
 ) -> dict[PurePosixPath, bytes]:
     """Return the files of one component; `namespaces` are those that earlier ones declare; its own are added."""
     files: dict[PurePosixPath, bytes] = {}
-    if component.creates_namespace and component.namespace not in namespaces:
-        namespaces.add(component.namespace)
-        files[directory / "namespace.yaml"] = yaml_file(namespace_object(component.namespace))
+    namespace = component.release.namespace
+    if component.creates_namespace and namespace not in namespaces:
+        namespaces.add(namespace)
+        files[directory / "namespace.yaml"] = yaml_file(namespace_object(namespace))
     sources = _own_sources(environment, component)
     for item in sources.objects():
-        files[directory / _SOURCES[component.chart.kind]] = yaml_file(item)
-    if rbac := rbac_of(component):
-        files[directory / "rbac.yaml"] = documents(rbac)
-    if component.secrets:
+        files[directory / _SOURCES[component.chart.source.kind]] = yaml_file(item)
+    if rights := _rights().get(component.chart.short_name):
+        words = {"NAMESPACE": namespace, "NAME": component.name}
+        files[directory / "rbac.yaml"] = documents(_filled(rights, words))
+    if component.release.secrets:
         files[directory / "external-secrets.yaml"] = documents(external_secrets(component).values())
     declared = replace(component, creates_namespace=False)
-    release = helm_release(declared, environment.names, sources, environment.checks[component.release])
-    files[directory / "helm-release.yaml"] = yaml_file(release)
+    files[directory / "helm-release.yaml"] = yaml_file(environment.helm_release(declared, sources))
     resources = [path.name for path in files]
     generators = value_generators(component, lambda _, key: key)
-    options = {"disableNameSuffixHash": True, "labels": WATCHED} if generators else {}
+    options = WATCHED_VALUES if generators else {}
     labels = {"platform.io/layer": component.tier, "platform.io/component": component.name, "managed-by": "flux"}
     kustomization = kustomization_file(resources, labels=labels, **generators, generatorOptions=options)
     files[directory / "kustomization.yaml"] = yaml_file(kustomization)
@@ -78,11 +83,28 @@ def _component_files(
 
 def _own_sources(environment: Environment, component: Component) -> ChartSources:
     """Return the source of one component, with its own name, so that removing a component affects no others."""
-    chart = component.chart
+    chart = component.chart.source
     helm = {chart.repository: component.name} if chart.kind == "helm" else {}
     oci = {chart: component.name} if chart.kind == "oci" else {}
     secrets = environment.settings.credentials
     return ChartSources(git=environment.stack, repositories=helm, charts=oci, secrets=secrets)
+
+
+@cache
+def _rights() -> Mapping[str, Any]:
+    """Return the permissions that some infrastructure needs besides its chart, by the name of that."""
+    return read_map(read_file(Path(__file__).with_name("infra_rbac.yaml")))
+
+
+def _filled(value: Any, words: Mapping[str, str]) -> Any:
+    """Return a value with placeholders in its texts replaced."""
+    if isinstance(value, dict):
+        return {key: _filled(item, words) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_filled(item, words) for item in value]
+    for word, text in words.items():
+        value = value.replace(word, text)
+    return value
 
 
 def content_of(file: ValueFile) -> bytes:

@@ -16,7 +16,8 @@ KUSTOMIZE = "kustomize.toolkit.fluxcd.io/v1"
 SOURCE = "source.toolkit.fluxcd.io/v1"
 IMAGE = "image.toolkit.fluxcd.io/v1"
 INTERVAL = "10m"  # between two checks for drift
-WATCHED = {"reconcile.fluxcd.io/watch": "Enabled"}  # by it Flux notices changed values whose names stay the same
+# Options of generators whose names stay the same: by the label Flux notices changed values.
+WATCHED_VALUES = {"disableNameSuffixHash": True, "labels": {"reconcile.fluxcd.io/watch": "Enabled"}}
 RETRY = "1m"  # between two attempts after a failure
 
 

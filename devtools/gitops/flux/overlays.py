@@ -12,13 +12,19 @@ from devtools.config.settings_file.gitops import GitopsSettings
 from devtools.gitops.component import LABEL, Component, Export, ExportOptions, ValueFile
 from devtools.gitops.flux.environment import Environment
 from devtools.gitops.flux.infra import content_of
-from devtools.gitops.flux.objects import NAMESPACE, WATCHED, documents, flux_object, kustomization_file, yaml_file
-from devtools.gitops.flux.release import helm_release, secret_objects, value_key, value_keys, values_from, values_name
+from devtools.gitops.flux.objects import (
+    NAMESPACE,
+    WATCHED_VALUES,
+    documents,
+    flux_object,
+    kustomization_file,
+    yaml_file,
+)
+from devtools.gitops.flux.release import secret_objects, value_key, value_keys, values_from, values_name
 from devtools.gitops.flux.sources import ChartSources, chart_sources
 
 ROOT = PurePosixPath("kustomize")
 _EMPTY = b"{}\n"
-_OPTIONS = {"disableNameSuffixHash": True, "labels": WATCHED}
 Files = dict[PurePosixPath, bytes]
 Objects = Mapping[str, Any]
 
@@ -40,7 +46,7 @@ def export_kustomize(
     shared: dict[PurePosixPath, _Shared] = {}
     members: dict[PurePosixPath, list[Component]] = {}
     for component in everything:
-        members.setdefault(PurePosixPath(component.layer, component.name), []).append(component)
+        members.setdefault(PurePosixPath(component.release.layer, component.name), []).append(component)
     for path, items in members.items():
         shared[path] = _share(items)
         files |= _base(ROOT / "base" / path, items[0], shared[path])
@@ -55,7 +61,7 @@ def export_kustomize(
         patches = {path: changes for path, item in found.items() if (changes := difference(first[path], item))}
         files |= _overlay(environment, shared, patches)
     for component in everything:
-        files |= options.charts[component.chart_name].files
+        files |= component.chart.files
     notes = [note for item in environments for note in (*item.notes, *item.encrypted_notes())]
     return Export(files=files, notes=tuple(notes))
 
@@ -85,7 +91,7 @@ class _Shared:
 
 def _share(components: Sequence[Component]) -> _Shared:
     """Return the weakest value files, those that one release's components have in common."""
-    if any(file.encrypted for component in components for file in component.value_files):
+    if any(component.is_encrypted for component in components):
         return _Shared(is_divided=False)
     count = 0
     for files in zip_longest(*(component.value_files for component in components)):
@@ -111,21 +117,18 @@ def _sources(environment: Environment, sources: ChartSources) -> Files:
 
 def _base(directory: PurePosixPath, component: Component, shared: _Shared) -> Files:
     """Return the kustomization of a component and the values that all environments share."""
-    keys = [(file, value_key(file)) for file in shared.files]
+    contents = {value_key(file): content_of(file) for file in shared.files}
     fields: dict[str, Any] = {}
-    if shared.is_divided and (keys or shared.own):
-        generator = {"name": f"{component.name}-values", "namespace": NAMESPACE, "files": [key for _, key in keys]}
-        fields = {"configMapGenerator": [_filled(generator)], "generatorOptions": _OPTIONS}
-    labels = {f"{LABEL}/layer": component.layer}
+    if shared.is_divided and (contents or shared.own):
+        files = {"files": list(contents)} if contents else {}
+        generator = {"name": f"{component.name}-values", "namespace": NAMESPACE, **files}
+        fields = {"configMapGenerator": [generator], "generatorOptions": WATCHED_VALUES}
+    labels = {f"{LABEL}/layer": component.release.layer}
     kustomization = kustomization_file(["helm-release.yaml"], labels=labels, **fields)
     return {
         directory / "kustomization.yaml": yaml_file(kustomization),
-        **{directory / key: content_of(file) for file, key in keys},
+        **{directory / key: content for key, content in contents.items()},
     }
-
-
-def _filled(generator: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in generator.items() if value}
 
 
 def _releases(
@@ -134,9 +137,8 @@ def _releases(
     """Return the HelmReleases of an environment, with references to the generated ConfigMaps."""
     found: dict[PurePosixPath, Objects] = {}
     for component in environment.components:
-        path = PurePosixPath(component.layer, component.name)
-        plain = replace(component, value_files=())
-        release = helm_release(plain, environment.names, sources, environment.checks[component.release])
+        path = PurePosixPath(component.release.layer, component.name)
+        release = environment.helm_release(replace(component, value_files=()), sources)
         if values := _values_from(component, shared[path]):
             release["spec"]["valuesFrom"] = values
         found[path] = release
@@ -158,7 +160,7 @@ def _overlay(
     files: Files = {}
     generators: dict[str, list[dict[str, Any]]] = {}
     for component in environment.components:
-        found = shared[PurePosixPath(component.layer, component.name)]
+        found = shared[PurePosixPath(component.release.layer, component.name)]
         for kind, name, key, content in _own_values(component, found):
             path = f"values/{component.name}/{key}"
             files[directory / path] = content
@@ -173,15 +175,15 @@ def _overlay(
         named["_repository.yaml"] = _patch(repository, {"suspend": True})
     files |= {directory / "patches" / name: yaml_file(item) for name, item in named.items()}
     namespaces: set[str] = set()
-    secrets = [item for c in environment.components if c.secrets for item in secret_objects(c, namespaces)]
+    secrets = [item for c in environment.components if c.release.secrets for item in secret_objects(c, namespaces)]
     if secrets:
         files[directory / "secrets.yaml"] = documents(secrets)
-    bases = ["../../base/sources", *(f"../../base/{item.layer}/{item.name}" for item in environment.components)]
+    bases = ["../../base/sources", *(f"../../base/{item.release.layer}/{item.name}" for item in environment.components)]
     kustomization = kustomization_file(
         [*bases, *(["secrets.yaml"] if secrets else [])],
         labels={f"{LABEL}/environment": environment.environment.name},
         patches=[{"path": f"patches/{name}"} for name in sorted(named)],
-        generatorOptions=_OPTIONS if generators else {},
+        generatorOptions=WATCHED_VALUES if generators else {},
         **generators,
     )
     return files | {directory / "kustomization.yaml": yaml_file(kustomization)}

@@ -11,39 +11,39 @@ from devtools.gitops.flux.health import Check, health_expressions
 from devtools.gitops.flux.objects import HELM, INTERVAL, NAMESPACE, RETRY, duration, flux_object
 from devtools.gitops.flux.sources import ChartSources
 from devtools.gitops.secrets import external_secrets
-from devtools.model import ReleaseId
 
 _RETRIES = 3  # of an upgrade, before the final rollback
 _LONGEST_KEY = 253  # characters of a ConfigMap's key
 
 
 def helm_release(
-    component: Component, names: Mapping[ReleaseId, str], sources: ChartSources, checks: Sequence[Check]
+    component: Component, needs: Sequence[str], sources: ChartSources, checks: Sequence[Check]
 ) -> dict[str, Any]:
-    """Return the HelmRelease of a component; `names` are those of all components of its environment."""
+    """Return the HelmRelease of a component; `needs` are the names of the components that it needs."""
+    release = component.release
     spec: dict[str, Any] = {
         "interval": INTERVAL,
-        "timeout": duration(component.timeout),
+        "timeout": duration(release.timeout),
         # All three: with another name or namespace, Flux would install a second release next to the existing one.
-        "releaseName": component.release.name,
-        "targetNamespace": component.namespace,
-        "storageNamespace": component.namespace,
-        **sources.chart_fields(component.chart),
-        "maxHistory": component.history,
+        "releaseName": release.name,
+        "targetNamespace": release.namespace,
+        "storageNamespace": release.namespace,
+        **sources.chart_fields(component.chart.source),
+        "maxHistory": release.history,
     }
-    if needs := [{"name": names[need]} for need in component.needs]:
-        spec["dependsOn"] = needs
+    if needs:
+        spec["dependsOn"] = [{"name": need} for need in needs]
     spec |= _actions(component)
-    if component.smoke:
-        spec["test"] = {"enable": True, **({"ignoreFailures": True} if component.optional else {})}
+    if release.smoke:
+        spec["test"] = {"enable": True, **({"ignoreFailures": True} if release.optional else {})}
     spec["driftDetection"] = _drift(component)
     if expressions := health_expressions(checks):
         spec["healthCheckExprs"] = expressions
     if values := values_from(component):
         spec["valuesFrom"] = values
-    return flux_object(
-        HELM, "HelmRelease", component.name, _without_null(overlaid(spec, component.flux)), _labels(component)
-    )
+    ours = {"component": component.name, "team": component.team, "stage": component.stage}
+    labels = {**release.labels, **{f"{LABEL}/{key}": value for key, value in ours.items() if value}}
+    return flux_object(HELM, "HelmRelease", component.name, _without_null(overlaid(spec, release.flux)), labels)
 
 
 def _actions(component: Component) -> dict[str, Any]:
@@ -52,13 +52,11 @@ def _actions(component: Component) -> dict[str, Any]:
     A failed install is retried and not uninstalled, because with an operator every custom resource would be deleted. An
     upgrade that keeps failing is rolled back, or uninstalled if the layer file says so.
     """
-    wait = {} if component.wait else {"disableWait": True}
+    wait = {} if component.release.wait else {"disableWait": True}
     namespace = {"createNamespace": True} if component.creates_namespace else {}
     retry = {"strategy": {"name": "RetryOnFailure", "retryInterval": RETRY}}
-    crds = {
-        "crds": "Skip" if component.skips_crds else "CreateReplace"
-    }  # Skip: an earlier release installs the same ones
-    strategy = "uninstall" if component.on_failure == "uninstall" else "rollback"
+    crds = {"crds": "Skip" if component.skips_crds else "CreateReplace"}  # Skip: an earlier release installs them
+    strategy = "uninstall" if component.release.on_failure == "uninstall" else "rollback"
     remediation = {"retries": _RETRIES, "remediateLastFailure": True, "strategy": strategy}
     return {
         "install": {**namespace, **crds, **wait, **retry},
@@ -69,15 +67,10 @@ def _actions(component: Component) -> dict[str, Any]:
 
 def _drift(component: Component) -> dict[str, Any]:
     rules = []
-    for ignore in component.ignore:
+    for ignore in component.release.ignore:
         target = {key: value for key in ("group", "kind", "name") if (value := getattr(ignore, key))}
         rules.append({"paths": list(ignore.paths), "target": target})
     return {"mode": "enabled", **({"ignore": rules} if rules else {})}
-
-
-def _labels(component: Component) -> dict[str, str]:
-    ours = {"component": component.name, "team": component.team, "stage": component.stage}
-    return {**component.labels, **{f"{LABEL}/{key}": value for key, value in ours.items() if value}}
 
 
 def _without_null(value: Any) -> Any:
@@ -127,9 +120,10 @@ def secret_objects(component: Component, namespaces: set[str]) -> Iterable[dict[
 
     `namespaces` are those that earlier components yielded; new ones are added.
     """
-    if component.creates_namespace and component.namespace not in namespaces:
-        namespaces.add(component.namespace)
-        yield namespace_object(component.namespace)
+    namespace = component.release.namespace
+    if component.creates_namespace and namespace not in namespaces:
+        namespaces.add(namespace)
+        yield namespace_object(namespace)
     yield from external_secrets(component).values()
 
 

@@ -85,10 +85,10 @@ def chart_sources(git: str, components: Iterable[Component], secrets: Mapping[st
     """Return the sources of components; a repository has the name of its publisher, a chart its own."""
     repositories: dict[str, str] = {}
     charts: dict[ChartSource, str] = {}
-    for component in sorted(components, key=lambda item: (item.chart_name, item.chart.version)):
-        source = component.chart
+    for component in sorted(components, key=lambda item: (item.chart.name, item.chart.source.version)):
+        source = component.chart.source
         if source.kind == "helm" and source.repository not in repositories:
-            publisher = component.chart_name.partition("/")[0] or source.chart
+            publisher = component.chart.name.partition("/")[0] or source.chart
             repositories[source.repository] = _unused(publisher, repositories.values())
         elif source.kind == "oci" and source not in charts:
             charts[source] = _unused(source.chart, charts.values())

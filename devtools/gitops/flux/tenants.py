@@ -9,12 +9,12 @@ from typing import Any
 from devtools.base.machine_yaml import read_map
 from devtools.base.open_file import read_file
 from devtools.config.tenants import Tenant
-from devtools.gitops.component import Component, Note
+from devtools.gitops.component import LABEL, Component, Note
 from devtools.gitops.flux.environment import Environment
 from devtools.gitops.flux.objects import (
     KUSTOMIZE,
     NAMESPACE,
-    WATCHED,
+    WATCHED_VALUES,
     flux_object,
     kustomization_file,
     path_from,
@@ -23,14 +23,8 @@ from devtools.gitops.flux.objects import (
 from devtools.gitops.flux.release import value_key
 from devtools.gitops.flux.sources import ChartSources
 
-GROUP = "gitops.ameide.io"
 KRO = "kro.run/v1alpha1"
-
-
-def definition() -> bytes:
-    """Return the file of the ResourceGraphDefinition that makes the kind Tenant."""
-    text = read_file(Path(__file__).with_name("tenant_definition.yaml"))
-    return yaml_file(read_map(text))
+_DEFINITION = Path(__file__).with_name("tenant_definition.yaml")  # the ResourceGraphDefinition that makes kind Tenant
 
 
 def instance(tenant: Tenant, components: Mapping[str, Component], sources: ChartSources) -> dict[str, Any]:
@@ -41,11 +35,11 @@ def instance(tenant: Tenant, components: Mapping[str, Component], sources: Chart
         "members": [{"group": member.group, "role": member.role} for member in tenant.members],
         "applications": [_application(tenant, item, sources) for item in components.values()],
     }
-    return {"apiVersion": f"{GROUP}/v1alpha1", "kind": "Tenant", "metadata": {"name": tenant.name}, "spec": spec}
+    return {"apiVersion": f"{LABEL}/v1alpha1", "kind": "Tenant", "metadata": {"name": tenant.name}, "spec": spec}
 
 
 def _application(tenant: Tenant, component: Component, sources: ChartSources) -> dict[str, Any]:
-    chart = sources.chart_fields(component.chart)["chart"]["spec"]
+    chart = sources.chart_fields(component.chart.source)["chart"]["spec"]
     version = {"version": chart["version"]} if "version" in chart else {}
     return {
         "name": component.name,
@@ -67,23 +61,21 @@ def applications_of(tenant: Tenant, environment: Environment) -> tuple[dict[str,
         component = known.get(name)
         if component is None:
             why = "its release is not exported"
-        elif component.chart.kind == "oci":
+        elif component.chart.source.kind == "oci":
             why = "the kind Tenant has no charts from OCI registries"
-        elif any(file.encrypted for file in component.value_files):
+        elif component.is_encrypted:
             why = "its values are encrypted"
         else:
             found[name] = component
             continue
-        message = f"environment {environment.environment.name}: tenant {tenant.name} gets no {name}: {why}"
-        notes.append(Note(message=message))
+        notes.append(Note(f"environment {environment.environment.name}: tenant {tenant.name} gets no {name}: {why}"))
     return found, tuple(notes)
 
 
 def application_files(tenant: Tenant, component: Component, root: PurePosixPath) -> Iterable[tuple[str, PurePosixPath]]:
     """Yield key and path, from the Git repository's root, of the value files of a tenant's application."""
     yield from ((value_key(file), file.path) for file in component.value_files)
-    own = tenant.values.get(f"{component.layer}/{component.release.name}")
-    if own:
+    if own := tenant.values_of(component.release):
         yield ".".join(own.parts), root / own.as_posix()
 
 
@@ -93,7 +85,7 @@ def tenant_files(
     """Return the files of an environment's tenants, and notes about missing applications."""
     place = environment.options.place
     files = {
-        directory / "definition/tenants.yaml": definition(),
+        directory / "definition/tenants.yaml": yaml_file(read_map(read_file(_DEFINITION))),
         directory / "definition/kustomization.yaml": yaml_file(kustomization_file(["tenants.yaml"])),
     }
     generators: list[dict[str, Any]] = []
@@ -103,18 +95,16 @@ def tenant_files(
         notes += missing
         files[directory / f"instances/{tenant.name}.yaml"] = yaml_file(instance(tenant, found, sources))
         for component in found.values():
-            here = place.below_out(directory / "instances")
+            here = place.out / directory / "instances"
             words = [f"{key}={path_from(here, path)}" for key, path in application_files(tenant, component, place.root)]
             if words:
                 name = f"{tenant.name}-{component.name}-values"
                 generators.append({"name": name, "namespace": NAMESPACE, "files": words})
-    fields: dict[str, Any] = {}
-    if generators:
-        fields = {
-            "configMapGenerator": generators,
-            "generatorOptions": {"disableNameSuffixHash": True, "labels": WATCHED},
-        }
-    kustomization = kustomization_file([f"{tenant.name}.yaml" for tenant in tenants], **fields)
+    kustomization = kustomization_file(
+        [f"{tenant.name}.yaml" for tenant in tenants],
+        configMapGenerator=generators,
+        generatorOptions=WATCHED_VALUES if generators else {},
+    )
     files[directory / "instances/kustomization.yaml"] = yaml_file(kustomization)
     return files, tuple(notes)
 
@@ -124,12 +114,12 @@ def tenant_kustomizations(
 ) -> Iterable[dict[str, Any]]:
     """Yield the Kustomizations of tenants: first their kind, once kro is installed, then the tenants themselves."""
     stack = environment.stack
-    layers = {item.layer for item in environment.components if item.chart_short == "kro"}
+    layers = {item.release.layer for item in environment.components if item.chart.short_name == "kro"}
     name = f"{stack}-tenant-definition"
     spec = environment.followed(directory / "definition")
     if layers:
         spec["dependsOn"] = [{"name": environment.layer_name(layer)} for layer in sorted(layers)]
-    check = {"apiVersion": KRO, "kind": "ResourceGraphDefinition", "name": f"tenants.{GROUP}"}
+    check = {"apiVersion": KRO, "kind": "ResourceGraphDefinition", "name": f"tenants.{LABEL}"}
     spec["timeout"] = "5m"
     spec["healthChecks"] = [check]
     spec["healthCheckExprs"] = [
@@ -137,7 +127,7 @@ def tenant_kustomizations(
     ]
     yield flux_object(KUSTOMIZE, "Kustomization", name, spec)
     names = {application for tenant in tenants for application in tenant.applications}
-    needed = {item.layer for item in environment.components if item.release.name in names}
+    needed = {item.release.layer for item in environment.components if item.release.name in names}
     instances = environment.followed(directory / "instances")
     instances["dependsOn"] = [{"name": name}, *({"name": environment.layer_name(layer)} for layer in sorted(needed))]
     yield flux_object(KUSTOMIZE, "Kustomization", f"{stack}-tenants", instances)

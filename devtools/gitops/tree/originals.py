@@ -78,7 +78,7 @@ def _resolved(components: Sequence[Component], place: Place, references: Referen
         *_, above, level, _, _ = ("", "", *file.path.parts)
         name = f"values-{'tenant-' * (above == TENANTS.name)}{level.lstrip('_')}.yaml"
         path = directory_of(component.environment, component.tier, component.name) / name
-        return replace(file, path=place.below_out(path), content=yaml_text(after.data).encode(), resolved=True)
+        return replace(file, path=place.out / path, content=yaml_text(after.data).encode(), resolved=True)
 
     found = tuple(
         replace(item, value_files=tuple(resolved(item, file) for file in item.value_files)) for item in components

@@ -35,7 +35,7 @@ def test_a_second_export_writes_nothing(shop: Path) -> None:
 @pytest.mark.parametrize("environment", ["dev", "staging", "production"])
 def test_each_edge_of_the_plan_is_one_dependency(shop: Path, environment: str) -> None:
     items = components(shop)[environment]
-    names = {component.release: component.name for component in items}
+    names = {component.release.id: component.name for component in items}
     releases = {
         item["metadata"]["name"]: item["spec"] for item in objects(shop / "gitops/flux" / environment, "HelmRelease")
     }
