@@ -10,6 +10,7 @@ import select
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import IO
 
 from devtools.app.environment import App, real_app
 from devtools.app.signals import signals
@@ -49,7 +50,7 @@ def run(app: App, verb: Verb, output: str = "text", outputs: tuple[str, ...] = D
                 raise ConfigError(f"unknown output {output!r}", hint=f"choose one of {', '.join(outputs)}")
             return verb(app)
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place that classifies whatever comes
-            if isinstance(error, BrokenPipeError) and _is_left(app):
+            if isinstance(error, BrokenPipeError) and is_reader_gone(app.out):
                 return ExitCode.OK  # the reader of stdout has closed the pipe
             return _fail(app, _classified(app, error), output)
 
@@ -107,35 +108,35 @@ def _with_way_out(app: App, error: DevtoolsError) -> DevtoolsError:
 def _flushed(app: App, code: ExitCode) -> ExitCode:
     """Write buffered output; a failure is reported here, not by the interpreter at exit."""
     try:
-        if not _is_left(app):
+        if not is_reader_gone(app.out):
             app.out.flush()
     except (OSError, ValueError) as error:
-        _silence(app)
+        _silence(app.out)
         return code if code is not ExitCode.OK else _fail(app, _classified(app, error), "text")
     return code
 
 
-def _is_left(app: App) -> bool:
-    """Return whether the reader of stdout is gone; then nothing more may be written there, not even at exit.
+def is_reader_gone(out: IO[str]) -> bool:
+    """Return whether the reader of stdout is gone; then nothing more is written there, not even at exit.
 
     With unbuffered output (PYTHONUNBUFFERED) there is nothing to flush, so the pipe itself is checked, too.
     """
     try:
-        app.out.flush()
+        out.flush()
         poll = select.poll()
-        poll.register(app.out.fileno(), 0)
+        poll.register(out.fileno(), 0)
         is_left = any(event & select.POLLERR for _, event in poll.poll(0))
     except BrokenPipeError:
         is_left = True
     except (OSError, ValueError):
         return False  # another error, which the next write reports
     if is_left:
-        _silence(app)
+        _silence(out)
     return is_left
 
 
-def _silence(app: App) -> None:
+def _silence(out: IO[str]) -> None:
     """Discard everything that is written to stdout from now on."""
     with contextlib.suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, app.out.fileno())
+        os.dup2(null, out.fileno())

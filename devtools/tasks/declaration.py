@@ -14,7 +14,7 @@ from invoke.context import Context
 from invoke.tasks import Task
 
 from devtools.tasks.interrupt import end_quietly
-from devtools.tasks.program import allow_bytecode, running_program
+from devtools.tasks.program import allow_bytecode, end_without_reader, running_program
 
 if TYPE_CHECKING:
     from invoke.collection import Collection
@@ -133,6 +133,7 @@ def refuse_dry(name: str, output: str) -> None:
 
 end_quietly(_OurTask)
 allow_bytecode()
+end_without_reader()
 
 _RUN = "text, json (one document at the end) or jsonl (events as they occur)"
 OUTPUT_OF_PLANS = f"{_RUN}; with --diff text, json or markdown"

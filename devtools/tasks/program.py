@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import sys
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,3 +25,30 @@ def allow_bytecode() -> None:
     """
     if running_program() is not None:
         sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
+
+
+def end_without_reader() -> None:
+    """Let an invoke process end quietly if the reader of its output goes away: `invoke --list | head -1`."""
+    if running_program() is None:
+        return
+    report = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        from devtools.app.exit_codes import is_reader_gone
+
+        if isinstance(error, BrokenPipeError) and is_reader_gone(sys.stdout):
+            sys.exit(0)
+        report(kind, error, trace)
+
+    sys.excepthook = hook
+    atexit.register(_flush)
+
+
+def _flush() -> None:
+    """Write what invoke has printed; the interpreter itself would report that the reader is gone."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        from devtools.app.exit_codes import is_reader_gone
+
+        is_reader_gone(sys.stdout)

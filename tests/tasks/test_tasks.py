@@ -198,6 +198,21 @@ def test_help_is_shown_wherever_it_is_asked_for(tmp_path: Path, words: str) -> N
     assert "Examples:" in done.stdout
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", ["--list", "layer 40 --help", ""])
+def test_the_reader_of_invokes_own_output_may_leave(tmp_path: Path, words: str, unbuffered: str) -> None:
+    (tmp_path / "tasks.py").write_text("from devtools.tasks import namespace\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    argv = [sys.executable, "-m", "invoke", *words.split()]
+    environ = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    try:
+        done = subprocess.run(argv, stdout=writer, stderr=subprocess.PIPE, env=environ, cwd=tmp_path, check=False)
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 @pytest.mark.parametrize(
     ("typed", "hint"),
     [
