@@ -306,6 +306,10 @@ def test_a_tenant_gets_its_own_application_with_its_values_last(tenants: Path) -
     project = documents(tenants, "argocd/projects/*.yaml")["shop-acme"]["spec"]
     assert project["destinations"] == [{"name": "dev", "namespace": "acme"}]
     assert any(message.startswith("quota and members of tenant acme are not exported") for message in notes)
+    layer = tenants / "layers/40-apps.yaml"
+    layer.write_text(layer.read_text().replace("- name: web\n", "- name: web\n    create_namespace: false\n"))
+    assert run(tenants).code == 0
+    assert "CreateNamespace=true" not in components(tenants, "dev")["acme-web"]["syncOptions"]
 
 
 def test_layout_addons_copies_values_of_tenants(tenants: Path) -> None:

@@ -59,6 +59,12 @@ def test_a_secret_of_an_overlay_is_never_copied(tmp_path: Path, typed: dict[str,
         ({"parameters": [{"name": "db.password", "value": CANARY}]}, ("parameters", 0, "value")),
         ({"url": f"postgres://shop:{CANARY}@db/shop"}, ("url",)),
         ({"repoURL": f"https://shop:{CANARY}@git.example.com/shop.git"}, ("repoURL",)),
+        ({"args": ["--user", "shop", "--password", CANARY]}, ("args", 3)),
+        ({"args": ["--user=shop", f"--password={CANARY}"]}, ("args", 1)),
+        ({"command": ["sh", "-c", f"serve --api-token {CANARY}"]}, ("command", 2)),
+        ({"command": f"serve --password='{CANARY}'"}, ("command",)),
+        ({"extraEnv": [f"DB_PASSWORD={CANARY}"]}, ("extraEnv", 0)),
+        ({"config": f"[db]\npassword = {CANARY}\n"}, ("config",)),
     ],
 )
 def test_a_secret_within_a_value_is_found(values: dict[str, Any], path: tuple[Any, ...]) -> None:
@@ -72,6 +78,10 @@ def test_a_secret_within_a_value_is_found(values: dict[str, Any], path: tuple[An
         {"env": [{"name": "LOG_LEVEL", "value": "info"}, {"name": "DB_PASSWORD", "valueFrom": {"name": "db"}}]},
         {"url": "postgres://$(USER):$(PASSWORD)@db/shop"},
         {"url": "postgres://{{ .user }}:{{ .password }}@db/shop"},
+        {"args": ["--password", "--user", "shop", "--token-file", "/run/secrets/token", "--password-file=/run/x"]},
+        {"args": ["--password", "$(PASSWORD)", "--password=$(PASSWORD)", "--token", "${TOKEN}"]},
+        {"command": ["sh", "-c", 'export PASSWORD=$(cat /run/secret); serve --password "$PASSWORD"']},
+        {"config": "password = {{ .Values.password }}\ntoken: ${TOKEN}\n"},
         {"url": "http://grafana:3000/a@b", "image": "registry.example.com:5000/app@sha256:" + "ab" * 32},
     ],
 )

@@ -56,5 +56,5 @@ def _own(component: Component, tenant: Tenant, stack: str, place: Place) -> Comp
         name=f"{tenant.name}-{component.name}",
         project=f"{stack}-{tenant.name}",
         value_files=(*component.value_files, *values),
-        creates_namespace=True,
+        creates_namespace=component.release.create_namespace,
     )

@@ -15,8 +15,10 @@ from devtools.errors import Location, Problem
 from devtools.gitops.component import Component, Place
 from devtools.model import Release
 from devtools.redaction.keys import is_ordinary, is_secret, looks_random
+from devtools.redaction.text import secrets_in as secrets_in_text
 
-_PASSWORD = re.compile(r"://[^/\s:@]*:([^/\s@${}()]+)@")  # of a URL; not a variable or a template
+_VARIABLE = re.compile(r"[${}()]")  # a variable or a template
+_FLAG = re.compile(r"--?([A-Za-z][\w-]*)")
 _DOCUMENT = re.compile(r"^---$", re.MULTILINE)
 _SECRET = re.compile(r"^kind: Secret$", re.MULTILINE)  # as kustomize writes YAML
 _WITH_DATA = re.compile(r"^(data|stringData):$", re.MULTILINE)
@@ -84,8 +86,13 @@ def _secrets(
                 continue
             yield from _secrets(item, (*path, key), is_random=is_random)
     elif isinstance(value, Sequence) and not isinstance(value, str):
+        flag = None
         for index, item in enumerate(value):
-            yield from _secrets(item, (*path, index), is_random=is_random)
+            if flag and isinstance(item, str) and _is_secret(item, (*path, flag[1]), is_random=is_random):
+                yield (*path, index)
+            else:
+                yield from _secrets(item, (*path, index), is_random=is_random)
+            flag = _FLAG.fullmatch(item) if isinstance(item, str) else None
     elif isinstance(value, str) and _is_secret(value, path, is_random=is_random):
         yield path
 
@@ -93,7 +100,6 @@ def _secrets(
 def _is_secret(value: str, path: tuple[str | int, ...], *, is_random: bool) -> bool:
     if "PRIVATE KEY-----" in value:
         return True
-    inside = _PASSWORD.search(value)
-    if inside and not is_ordinary(inside[1]) and (looks_random(inside[1]) or not is_random):
-        return True
-    return not is_ordinary(value) and (looks_random(value) or not is_random) and is_secret(map(str, path), value)
+    found = [text for text in secrets_in_text(value) if not _VARIABLE.search(text)]
+    found += [value] if not _FLAG.match(value) and is_secret(map(str, path), value) else []
+    return any(not is_ordinary(text) and (looks_random(text) or not is_random) for text in found)
