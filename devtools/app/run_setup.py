@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from devtools.model import ReleaseId
     from devtools.run_context.session import Session
 
-# Garbage collection takes a quarter of helm's CPU time, and helm ends soon: collect only above a memory limit.
-BRIEF = {"GOGC": "off", "GOMEMLIMIT": "256MiB"}
-
 
 def new_session(
     app: App,
@@ -43,7 +40,7 @@ def new_session(
     own = cluster.kubeconfig.parent / "helm"
     # Excludes the user's plugins and caches of another cluster on the same port; works without HOME.
     homes = {"KUBECACHEDIR": "kube", "HELM_CACHE_HOME": "cache", "HELM_CONFIG_HOME": "config", "HELM_DATA_HOME": "data"}
-    env = {**variables, **BRIEF, **{key: str(own / name) for key, name in homes.items()}}
+    env = {**variables, **{key: str(own / name) for key, name in homes.items()}}
 
     def helm() -> Helm:
         from devtools.helm.commands import Helm

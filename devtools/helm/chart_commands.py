@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from devtools.helm.commands import BRIEF
 from devtools.process.runner import Command
 
 OCI = "oci://"
@@ -92,7 +93,7 @@ class HelmCharts:
         return (*verbs, f"{SOURCE}/{name}") if self.knows_sources else (*verbs, name, "--repo", source)
 
     def _command(self, *words: str, timeout: float) -> Command:
-        env = {"HELM_CACHE_HOME": str(self.home), "HELM_REPOSITORY_CONFIG": str(self.repositories)}
+        env = {**BRIEF, "HELM_CACHE_HOME": str(self.home), "HELM_REPOSITORY_CONFIG": str(self.repositories)}
         env |= {"HELM_REGISTRY_CONFIG": str(self.registry)} if self.is_logged_in else {}
         argv = (str(self.program), *words, "--color", "never")
         return Command(argv=argv, env=env, timeout=timeout, secrets=self.secrets)

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import pytest
 import yaml
 
+from devtools.helm.commands import BRIEF
 from devtools.process.runner import Cancel, Command, Result, SubprocessRunner
 from tests.kits.ports import free_port
 from tests.kits.stack import write
@@ -36,7 +37,7 @@ class Packer:
     home: Path
 
     def run(self, *words: str | Path, stdin: str = "", env: Mapping[str, str] | None = None) -> Result:
-        base = {"PATH": "/usr/bin:/bin", "HOME": str(self.home)}
+        base = {"PATH": "/usr/bin:/bin", "HOME": str(self.home), **BRIEF}
         command = Command(argv=tuple(map(str, words)), stdin=stdin.encode(), timeout=300, env=env or {})
         result = SubprocessRunner(base, Cancel()).run(command)
         assert result.ok, result.stderr

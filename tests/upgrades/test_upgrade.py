@@ -89,16 +89,24 @@ def packer(tool: Callable[[str], Path], tmp_path: Path) -> Packer:
     return Packer(helm=tool("helm"), home=tmp_path / "home")
 
 
-@pytest.fixture
-def source(tmp_path: Path, packer: Packer) -> Iterator[str]:
-    """A chart repository with two versions of a chart that differ in everything that is shown."""
+@pytest.fixture(scope="module")
+def packed(tool: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two versions of a chart that differ in everything that is shown, and an index; tests copy them."""
+    home = tmp_path_factory.mktemp("packed")
+    packer, served = Packer(helm=tool("helm"), home=home), home / "served"
     first = web(packer, "1.0.0", VALUES, "v1beta1", appVersion="1", kubeVersion=">=1.20.0-0")
     values = "replicas: 2\nmode: ''\npassword: default-canary\nnew: {on: false}\n"
     second = web(packer, "1.1.0", values, "v1", "v1beta1", appVersion="2", kubeVersion=">=1.30.0-0")
     for chart in (first, second, packer.chart("web", "2.0.0-rc.1")):
-        packer.pack(chart, tmp_path / "served")
-    packer.index(tmp_path / "served")
-    with http_repository(tmp_path / "served") as url:
+        packer.pack(chart, served)
+    packer.index(served)
+    return served
+
+
+@pytest.fixture
+def source(tmp_path: Path, packed: Path) -> Iterator[str]:
+    """A chart repository with these versions."""
+    with http_repository(shutil.copytree(packed, tmp_path / "served")) as url:
         yield url
 
 
@@ -151,10 +159,22 @@ class Repo:
         return found
 
 
+@pytest.fixture(scope="module")
+def vendored(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repo]:
+    """A repository with the chart's archive; tests copy it."""
+    root = tmp_path_factory.mktemp("vendored")
+    with http_repository(packed) as url:
+        made = Repo(root / "repo", url, root / "home")
+        made.vendor()
+        yield made
+
+
 @pytest.fixture
-def repo(tmp_path: Path, source: str) -> Repo:
+def repo(tmp_path: Path, source: str, vendored: Repo) -> Repo:
     made = Repo(tmp_path / "repo", source, tmp_path / "home")
-    made.vendor()
+    shutil.copytree(vendored.root, made.root, dirs_exist_ok=True)
+    lock = made.root / LOCK
+    lock.write_text(lock.read_text().replace(vendored.entry()["repository"], source))
     return made
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from devtools.app.environment import App
-from devtools.app.run_setup import BRIEF
 from devtools.errors import EnvironmentFault, Interrupted, TimedOut
+from devtools.helm.commands import BRIEF
 from devtools.process.runner import Command
 from devtools.toolchain.versions import tool
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from devtools.gitops.preview.value_files import HelmSource
 from devtools.gitops.tree.applications import Application
-from devtools.helm.commands import listed
+from devtools.helm.commands import BRIEF, listed
 from devtools.process.runner import Command, Runner
 
 _SLOW = 120.0  # seconds
@@ -65,7 +65,7 @@ def _command(helm: Path, application: Application, source: HelmSource, chart: Pa
     argv += [] if options.get("skipCrds") is True else ["--include-crds"]
     argv += ["--skip-schema-validation"] if options.get("skipSchemaValidation") is True else []
     argv += ["--skip-tests"] if options.get("skipTests") is True else []
-    return Command(argv=tuple(argv), timeout=_SLOW)
+    return Command(argv=tuple(argv), env=BRIEF, timeout=_SLOW)
 
 
 def _inline(helm: Mapping[str, Any], path: Path) -> list[Path]:
