@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from devtools.base.machine_yaml import yaml_text
+from devtools.base.machine_yaml import merged, yaml_text
 from devtools.config.settings_file.gitops import GitopsEnvironment
-from devtools.config.values import overlaid
 from devtools.gitops.argocd.context import Context, component_labels, destination
 from devtools.gitops.component import Component, ValueFile
 from devtools.model import Ignore
@@ -158,4 +157,4 @@ def application_spec(component: Component, environment: GitopsEnvironment, conte
     }
     if not component.release.ignore:
         del spec["ignoreDifferences"]
-    return dict(overlaid(spec, component.release.argocd))
+    return merged(spec, component.release.argocd)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from devtools.config.values import overlaid
+from devtools.base.machine_yaml import merged
 from devtools.gitops.component import LABEL, Component, ValueFile
 from devtools.gitops.flux.health import Check, health_expressions
 from devtools.gitops.flux.objects import HELM, INTERVAL, NAMESPACE, RETRY, duration, flux_object
@@ -43,7 +43,7 @@ def helm_release(
         spec["valuesFrom"] = values
     ours = {"component": component.name, "team": component.team, "stage": component.stage}
     labels = {**release.labels, **{f"{LABEL}/{key}": value for key, value in ours.items() if value}}
-    return flux_object(HELM, "HelmRelease", component.name, _without_null(overlaid(spec, release.flux)), labels)
+    return flux_object(HELM, "HelmRelease", component.name, _without_null(merged(spec, release.flux)), labels)
 
 
 def _actions(component: Component) -> dict[str, Any]:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from devtools.base.machine_yaml import read_map
-from devtools.gitops.imports.found import Found, FoundChart, ImportNote, Values, environment_of, tier_of, value_file
-from devtools.gitops.tree.read import mapping, sequence
+from devtools.gitops.imports.found import (
+    Found,
+    FoundChart,
+    ImportNote,
+    Values,
+    environment_of,
+    pairs,
+    tier_of,
+    value_file,
+)
+from devtools.gitops.tree.applications import ARGO
+from devtools.gitops.tree.read import mapping, maps, sequence
 from devtools.gitops.verify.applications import Application, World
 from devtools.gitops.verify.argocd import chart_of, objects_of, value_paths
-
-_GROUP = "argoproj.io"
 
 
 def found_in_applications(world: World) -> Iterator[Found | ImportNote]:
@@ -30,10 +38,9 @@ def found_in_applications(world: World) -> Iterator[Found | ImportNote]:
         elif made.applications:
             message = f"its {len(made.applications)} Applications become releases: a new component is a new release"
             yield ImportNote(where=where, subject=name, message=message)
-            if any(mapping(one.spec.get("syncPolicy")).get("retry") for one in made.applications):
-                yield ImportNote(
-                    where=where, subject=name, message="syncPolicy.retry is left out: an export sets its own"
-                )
+            if any(mapping(one.spec, "syncPolicy").get("retry") for one in made.applications):
+                message = "syncPolicy.retry is left out: an export sets its own"
+                yield ImportNote(where=where, subject=name, message=message)
 
 
 def _found(world: World, application: Application) -> Iterator[Found | ImportNote]:
@@ -44,7 +51,7 @@ def _found(world: World, application: Application) -> Iterator[Found | ImportNot
 
     sources = [source for _, source in application.sources if source.get("chart") or source.get("path")]
     applied = [item for source in sources for item in objects_of(world, source)]
-    if applied and all(item.group == _GROUP for item in applied):
+    if applied and all(item.group == ARGO for item in applied):
         yield note("it only applies Applications: those are imported, it is not needed")
         return
     charts = [source for source in sources if source.get("chart") or _is_chart(world, source)]
@@ -52,38 +59,37 @@ def _found(world: World, application: Application) -> Iterator[Found | ImportNot
         what = f"{len(sources)} sources" if len(sources) > 1 else "plain manifests or another repository"
         yield note(f"it deploys {what}: make one chart of it in charts/platform", refused=True)
         return
-    source, helm = charts[0], mapping(charts[0].get("helm"))
+    source, helm = charts[0], mapping(charts[0], "helm")
     inline, notes = _inline(helm)
     yield from map(note, notes)
-    yield from map(note, _left_out(application))
+    differences = maps(application.spec, "ignoreDifferences")
+    for one in differences:
+        if one.get("jqPathExpressions") or one.get("managedFieldsManagers"):
+            yield note("ignoreDifferences by jq or manager is left out: name JSON pointers in `ignore`")
     paths = list(value_paths(world, application))
     files = [made for path in paths if (made := value_file(world.tree, path)) is not None]
     origin = application.parameters.path if application.parameters else application.written.path
     places = [*([str(origin)] if origin else []), *paths]
     environment = environment_of(application.labels, places) or "dev"
-    destination = mapping(application.spec.get("destination"))
+    short = application.name.removeprefix(f"{environment}-").removesuffix(f"-{environment}")
     yield Found(
-        name=str(helm.get("releaseName") or _short(application.name, environment)),
-        namespace=str(destination.get("namespace") or "default"),
+        name=str(helm.get("releaseName") or short),
+        namespace=str(mapping(application.spec, "destination").get("namespace") or "default"),
         environment=environment,
         tier=tier_of(application.labels, [origin.parent.parent.name if application.generated and origin else ""]),
         position=application.position,
         by_wave=True,
-        manual="automated" not in mapping(application.spec.get("syncPolicy")),
+        manual="automated" not in mapping(application.spec, "syncPolicy"),
         where=where,
         chart=_chart(source),
         values=(*files, *inline),
-        keys=_keys(application),
+        keys=dict(_keys(application, differences)),
     )
 
 
 def _is_chart(world: World, source: Mapping[str, Any]) -> bool:
+    """Return whether a source is a chart of this repository, even if outside of the directory that was read."""
     directory = chart_of(world, source)
-    return (directory is not None and directory in world.tree.charts) or _has_chart(world, directory)
-
-
-def _has_chart(world: World, directory: Any) -> bool:
-    """Return whether a chart lies outside of the directory that was read, in the same repository."""
     return directory is not None and (world.tree.root / directory / "Chart.yaml").is_file()
 
 
@@ -97,11 +103,6 @@ def _chart(source: Mapping[str, Any]) -> FoundChart:
     return FoundChart(kind="oci", repository=f"oci://{repository.removeprefix('oci://')}", name=name, version=version)
 
 
-def _short(name: str, environment: str) -> str:
-    """Return an Application's name without its environment."""
-    return name.removeprefix(f"{environment}-").removesuffix(f"-{environment}")
-
-
 def _inline(helm: Mapping[str, Any]) -> tuple[list[Values], list[str]]:
     """Return the values in the Application, which override its files, and notes about them."""
     values, notes = [], []
@@ -112,7 +113,7 @@ def _inline(helm: Mapping[str, Any]) -> tuple[list[Values], list[str]]:
             notes.append("helm.values is not a YAML map: it is left out")
     if isinstance(helm.get("valuesObject"), Mapping):
         values = [Values(data=helm["valuesObject"])]
-    for one in map(mapping, sequence(helm.get("parameters"))):
+    for one in maps(helm, "parameters"):
         data: Any = one.get("value")
         for part in reversed(str(one.get("name") or "").split(".")):
             data = {part: data}
@@ -122,25 +123,15 @@ def _inline(helm: Mapping[str, Any]) -> tuple[list[Values], list[str]]:
     return values, notes
 
 
-def _keys(application: Application) -> dict[str, Any]:
-    """Return the keys of the release that come from the Application."""
-    keys: dict[str, Any] = {}
+def _keys(application: Application, differences: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Yield the keys of the release that come from the Application."""
     ignored = []
-    for one in map(mapping, sequence(application.spec.get("ignoreDifferences"))):
-        paths = [path for path in sequence(one.get("jsonPointers")) if isinstance(path, str)]
+    for one in differences:
+        paths = [path for path in sequence(one, "jsonPointers") if isinstance(path, str)]
         if paths and one.get("kind"):
-            item = {name: one[name] for name in ("kind", "group", "name") if one.get(name)}
-            ignored.append({**item, "paths": paths})
+            ignored.append({**dict(pairs(one, "kind", "group", "name")), "paths": paths})
     if ignored:
-        keys["ignore"] = ignored
+        yield "ignore", ignored
     history = application.spec.get("revisionHistoryLimit")
     if isinstance(history, int):
-        keys["history"] = history
-    return keys
-
-
-def _left_out(application: Application) -> Iterator[str]:
-    """Yield notes about fields without a counterpart."""
-    for one in map(mapping, sequence(application.spec.get("ignoreDifferences"))):
-        if one.get("jqPathExpressions") or one.get("managedFieldsManagers"):
-            yield "ignoreDifferences by jq or manager is left out: name JSON pointers in `ignore`"
+        yield "history", history

@@ -17,7 +17,7 @@ from devtools.gitops.imports.found import (
     tier_of,
     value_file,
 )
-from devtools.gitops.tree.read import KUSTOMIZATIONS, KubeObject, Tree, mapping, normal, sequence
+from devtools.gitops.tree.read import KUSTOMIZATIONS, KubeObject, Tree, mapping, maps, normal, sequence
 from devtools.gitops.verify.flux import HELM, SOURCE, current_version, generators, namespace_of, same
 
 _NAMES = {"timeout": "timeout", "maxHistory": "history"}
@@ -26,18 +26,19 @@ _NAMES = {"timeout": "timeout", "maxHistory": "history"}
 def found_in_releases(tree: Tree) -> Iterator[Found | ImportNote]:
     """Yield the release of each HelmRelease, and notes for it and for the tree."""
     releases = tree.of("HelmRelease", HELM)
-    needs = {id(item): [one for one in _needs(tree, item, releases) if one is not None] for item in releases}
+    needs = {id(item): list(_needs(tree, item, releases)) for item in releases}
     positions = depths({number: [id(one) for one in below] for number, below in needs.items()})
     yield from _conversions(tree)
     for item in releases:
         yield from _found(tree, item, needs[id(item)], positions[id(item)])
 
 
-def _needs(tree: Tree, item: KubeObject, releases: tuple[KubeObject, ...]) -> Iterator[KubeObject | None]:
+def _needs(tree: Tree, item: KubeObject, releases: tuple[KubeObject, ...]) -> Iterator[KubeObject]:
     """Yield the releases that a release depends on, in the same environment."""
     mine = [one for one in releases if _environment(one) == _environment(item)]
-    for one in map(mapping, sequence(item.spec.get("dependsOn"))):
-        yield same(tree, mine, one.get("name"), str(one.get("namespace") or namespace_of(tree, item)))
+    for one in maps(item.spec, "dependsOn"):
+        found = same(tree, mine, one.get("name"), str(one.get("namespace") or namespace_of(tree, item)))
+        yield from [found] if found else []
 
 
 def _environment(item: KubeObject) -> str:
@@ -71,7 +72,7 @@ def _found(tree: Tree, item: KubeObject, needs: list[KubeObject], position: int)
         yield note("its chart is in another repository, or its source is not in the tree", "chart", refused=True)
         return
     values: list[Values] = []
-    for index, reference in enumerate(map(mapping, sequence(item.spec.get("valuesFrom")))):
+    for index, reference in enumerate(maps(item.spec, "valuesFrom")):
         made, problem = _values_from(tree, item, reference)
         if problem:
             yield note(problem, "valuesFrom", index, refused=True)
@@ -81,9 +82,8 @@ def _found(tree: Tree, item: KubeObject, needs: list[KubeObject], position: int)
     if isinstance(item.spec.get("values"), Mapping):
         values.append(Values(data=item.spec["values"]))
         if len(values) > 1:
-            yield note(
-                "spec.values outrank valuesFrom: they go into the environment's overlay, over the rest", "values"
-            )
+            message = "spec.values outrank valuesFrom: they go into the environment's overlay, over the rest"
+            yield note(message, "values")
     for key in ("postRenderers", "kubeConfig", "serviceAccountName"):
         if item.spec.get(key):
             yield note(f"{key} is left out: write it in the release's `flux`", key)
@@ -97,7 +97,7 @@ def _found(tree: Tree, item: KubeObject, needs: list[KubeObject], position: int)
         chart=chart,
         values=tuple(values),
         needs=tuple((_namespace(tree, one), _name(one)) for one in needs),
-        keys=_keys(tree, item),
+        keys=dict(_keys(tree, item)),
     )
 
 
@@ -111,29 +111,28 @@ def _namespace(tree: Tree, item: KubeObject) -> str:
     return str(item.spec.get("targetNamespace") or namespace_of(tree, item) or "default")
 
 
-def _keys(tree: Tree, item: KubeObject) -> dict[str, Any]:
-    """Return the keys of the release that come from the HelmRelease."""
-    keys: dict[str, Any] = {_NAMES[name]: value for name, value in pairs(item.spec, *_NAMES)}
+def _keys(tree: Tree, item: KubeObject) -> Iterator[tuple[str, Any]]:
+    """Yield the keys of the release that come from the HelmRelease."""
+    yield from ((_NAMES[name], value) for name, value in pairs(item.spec, *_NAMES))
     if item.spec.get("suspend") is True:
-        keys["installed"] = False
-    if mapping(mapping(item.spec.get("upgrade")).get("remediation")).get("strategy") == "uninstall":
-        keys["on_failure"] = "uninstall"
+        yield "installed", False
+    if mapping(item.spec, "upgrade", "remediation").get("strategy") == "uninstall":
+        yield "on_failure", "uninstall"
     ignored = []
-    for one in map(mapping, sequence(mapping(item.spec.get("driftDetection")).get("ignore"))):
-        target = mapping(one.get("target"))
+    for one in maps(item.spec, "driftDetection", "ignore"):
+        target = mapping(one, "target")
         if target.get("kind") and one.get("paths"):
             ignored.append({**dict(pairs(target, "kind", "group", "name")), "paths": list(one["paths"])})
     if ignored:
-        keys["ignore"] = ignored
-    if labels := mapping(tree.data_of(item.path.parent / "kustomization.yaml").get("commonLabels")):
-        keys["labels"] = dict(labels)
-    return keys
+        yield "ignore", ignored
+    if labels := mapping(tree.data_of(item.path.parent / "kustomization.yaml"), "commonLabels"):
+        yield "labels", dict(labels)
 
 
 def _chart(tree: Tree, item: KubeObject) -> tuple[FoundChart | None, list[str]]:
     """Return the chart, and notes about its conversion; None if it is unknown."""
-    spec = mapping(mapping(item.spec.get("chart")).get("spec"))
-    reference = mapping(item.spec.get("chartRef")) or mapping(spec.get("sourceRef"))
+    spec = mapping(item.spec, "chart", "spec")
+    reference = mapping(item.spec, "chartRef") or mapping(spec, "sourceRef")
     kind, name = str(reference.get("kind") or ""), reference.get("name")
     source = same(tree, tree.of(kind, SOURCE), name, str(reference.get("namespace") or ""))
     version = str(spec.get("version") or "")
@@ -148,7 +147,7 @@ def _chart(tree: Tree, item: KubeObject) -> tuple[FoundChart | None, list[str]]:
     if kind == "OCIRepository":
         if not item.spec.get("chartRef"):
             notes.append("an OCIRepository as sourceRef is refused by Flux: it is read as chartRef")
-        ref = mapping(source.spec.get("ref"))
+        ref = mapping(source.spec, "ref")
         version = str(ref.get("tag") or ref.get("semver") or version)
         place, _, chart = url.rpartition("/")
         return FoundChart(kind="oci", repository=place, name=chart, version=version), notes
@@ -159,9 +158,9 @@ def _chart(tree: Tree, item: KubeObject) -> tuple[FoundChart | None, list[str]]:
 
 def _value_files(item: KubeObject, chart: FoundChart) -> list[str]:
     """Return value files in the chart's source, which only charts of this repository have."""
-    spec = mapping(mapping(item.spec.get("chart")).get("spec"))
+    spec = mapping(item.spec, "chart", "spec")
     old = [spec["valuesFile"]] if spec.get("valuesFile") else []  # of v2beta1
-    return [str(one) for one in (*sequence(spec.get("valuesFiles")), *old)] if chart.kind == "path" else []
+    return [str(one) for one in (*sequence(spec, "valuesFiles"), *old)] if chart.kind == "path" else []
 
 
 def _values_from(tree: Tree, item: KubeObject, reference: Mapping[str, Any]) -> tuple[list[Values], str]:
@@ -178,7 +177,7 @@ def _values_from(tree: Tree, item: KubeObject, reference: Mapping[str, Any]) -> 
     written = same(tree, tree.of(kind, ""), name, namespace_of(tree, item))
     if kind == "Secret":
         return [], f"values of Secret {name} are not imported: name the Secret in the chart's values instead"
-    text = mapping(written.data.get("data")).get(key) if written else None
+    text = mapping(written.data, "data").get(key) if written else None
     if text is None:
         return [], "" if reference.get("optional") else f"ConfigMap {name} with {key} is not in the tree"
     try:

@@ -95,9 +95,8 @@ def value_file(tree: Tree, path: str) -> Values | None:
 
 def environment_of(labels: Mapping[str, Any], paths: Iterable[str]) -> str:
     """Return the environment: a label of that name, else the directory below `environments`, `clusters` or similar."""
-    for key, value in labels.items():
-        if str(key).rpartition("/")[2] in {"environment", "env"} and value:
-            return str(value)
+    for value in _labelled(labels, "environment", "env"):
+        return value
     for path in paths:
         parts = PurePosixPath(path).parts
         for at, part in enumerate(parts[:-1]):
@@ -109,11 +108,14 @@ def environment_of(labels: Mapping[str, Any], paths: Iterable[str]) -> str:
 
 def tier_of(labels: Mapping[str, Any], names: Iterable[str]) -> str:
     """Return the tier: a label `tier` or `layer`, else the first name that is a tier; leading digits are an order."""
-    for label in ("tier", "layer"):
-        for key, value in labels.items():
-            if str(key).rpartition("/")[2] == label and value:
-                return slug(str(value))
+    for value in (*_labelled(labels, "tier"), *_labelled(labels, "layer")):
+        return slug(value)
     return next((found for name in names if (found := slug(name))), "apps")
+
+
+def _labelled(labels: Mapping[str, Any], *names: str) -> Iterator[str]:
+    """Yield the values of labels of these names, with any prefix."""
+    return (str(value) for key, value in labels.items() if value and str(key).rpartition("/")[2] in names)
 
 
 def slug(text: str) -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 from pathlib import PurePosixPath
 from typing import Any
 
-from devtools.base.machine_yaml import yaml_text
+from devtools.base.machine_yaml import merged, yaml_text
 from devtools.base.open_file import read_source
-from devtools.config.values import overlaid
 from devtools.gitops.imports.found import Found, FoundChart, ImportNote, Key, Values
 from devtools.gitops.tree.read import Tree
 from devtools.gitops.verify.argocd import is_pinned
@@ -23,13 +22,13 @@ _PLAIN_WORDS = frozenset(
 _SHARED_HOSTS = frozenset({"github", "ghcr", "quay", "docker", "gcr", "gitlab"})
 
 
-@dataclass(slots=True, kw_only=True)
 class Repository:
     """The files of the imported repository, and notes."""
 
-    files: dict[PurePosixPath, bytes] = field(default_factory=dict)
-    notes: list[ImportNote] = field(default_factory=list)
-    refused: set[Key] = field(default_factory=set)  # releases that are left out
+    def __init__(self) -> None:
+        self.files: dict[PurePosixPath, bytes] = {}
+        self.notes: list[ImportNote] = []
+        self.refused: set[Key] = set()  # releases that are left out
 
     def note(self, found: Found, message: str, *, refused: bool = False) -> None:
         """Add a note about a release."""
@@ -141,8 +140,7 @@ def _release(
         out["needs"] = needs
     if any(one.is_smoke for one in several.values()):
         out["smoke"] = True
-    missing = [env for env in environments if env not in several]
-    if missing:
+    if len(several) < len(environments):
         out["environments"] = list(several)
     out |= first.keys
     for env, one in several.items():
@@ -177,15 +175,13 @@ def _write(made: Repository, found: Found, path: PurePosixPath, values: Sequence
     if any(one.encrypted for one in values):
         made.note(found, f"an encrypted value file cannot be merged with others into {path}", refused=True)
         return
-    merged: dict[str, Any] = {}
-    for one in values:
-        merged = dict(overlaid(merged, one.data))
-    if found.is_smoke and merged.pop("hooks", None) is not None:
+    data: dict[str, Any] = reduce(merged, (one.data for one in values), {})
+    if found.is_smoke and data.pop("hooks", None) is not None:
         made.note(found, "it is a smoke release: `hooks`, which makes hooks of Argo CD of its tests, is left out")
-    if not merged:
+    if not data:
         return
     names = ", ".join(one.path or "inline values" for one in values)
-    made.files[path] = yaml_text(json.loads(json.dumps(merged))).encode()
+    made.files[path] = yaml_text(json.loads(json.dumps(data))).encode()
     if len(values) > 1:
         made.note(found, f"{path} is merged from {names}: comments are lost")
 
@@ -241,28 +237,23 @@ class _Charts:
     def write(self) -> None:
         """Write the copies and the lock."""
         for name, path in self._copied.items():
-            for file, raw in _chart_files(self._tree, path):
-                self._made.files[PurePosixPath("charts/platform") / name / file] = raw
+            base = self._tree.root / path
+            for file in sorted(base.rglob("*")):
+                if file.is_file() and not file.is_symlink():
+                    copy = PurePosixPath("charts/platform", name, file.relative_to(base).as_posix())
+                    self._made.files[copy] = read_source(file)
         entries = [
             {
                 "publisher": pin.partition("/")[0],
                 "name": chart.name,
                 "version": pin.partition("@")[2],
-                **({"repository": chart.repository} if chart.kind == "repository" else {}),
-                **({"oci": f"{chart.repository}/{chart.name}"} if chart.kind == "oci" else {}),
+                chart.kind: f"{chart.repository}/{chart.name}" if chart.kind == "oci" else chart.repository,
                 "sha256": None,
             }
             for pin, chart in sorted(self._pinned.items())
         ]
         if entries:
             self._made.files[PurePosixPath("charts/third_party/lock.yaml")] = yaml_text({"charts": entries}).encode()
-
-
-def _chart_files(tree: Tree, path: str) -> Iterator[tuple[PurePosixPath, bytes]]:
-    base = tree.root / path
-    for file in sorted(base.rglob("*")):
-        if file.is_file() and not file.is_symlink():
-            yield PurePosixPath(file.relative_to(base).as_posix()), read_source(file)
 
 
 def publisher(repository: str) -> str:

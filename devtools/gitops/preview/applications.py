@@ -10,7 +10,7 @@ from typing import Any
 from devtools.gitops.tree.applications import Application, selects, steps_of
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Problem:
     """An error or warning of Argo CD about one Application or parameter file."""
 

@@ -25,7 +25,7 @@ class FieldChange:
     after: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Change:
     """An Application that was added, removed or changed."""
 
@@ -37,39 +37,27 @@ class Change:
 
 def changes(before: Iterable[ApplicationGroup], after: Iterable[ApplicationGroup]) -> tuple[Change, ...]:
     """Return the changed Applications, by group and name."""
-    old, new = _by_name(before), _by_name(after)
-    return tuple(_changes(old, new))
-
-
-def _changes(
-    old: Mapping[tuple[str, str], Application], new: Mapping[tuple[str, str], Application]
-) -> Iterator[Change]:
+    old, new = (
+        {(group.name, app.name): app for group in side for app in group.applications} for side in (before, after)
+    )
+    found = []
     for key in sorted({*old, *new}):
-        group, name = key
-        if key not in old:
-            yield Change(group=group, application=name, what="added")
-        elif key not in new:
-            yield Change(group=group, application=name, what="removed")
-        elif fields := tuple(_fields(_flat(compared(old[key])), _flat(compared(new[key])))):
-            yield Change(group=group, application=name, what="changed", fields=fields)
-
-
-def _by_name(groups: Iterable[ApplicationGroup]) -> dict[tuple[str, str], Application]:
-    return {(group.name, app.name): app for group in groups for app in group.applications}
+        what = "changed" if key in old and key in new else "added" if key in new else "removed"
+        fields = tuple(_fields(_flat(old[key]), _flat(new[key]))) if what == "changed" else ()
+        if fields or what != "changed":
+            found.append(Change(*key, what, fields))
+    return tuple(found)
 
 
 def compared(application: Application) -> dict[str, Any]:
     """Return the compared fields of an Application: name, labels, annotations, finalizers and spec."""
-    metadata = application.data.get("metadata") or {}
-    return {
-        "metadata": {"name": application.name, **{key: metadata[key] for key in _COMPARED if metadata.get(key)}},
-        "spec": application.spec,
-    }
+    metadata = {key: application.metadata[key] for key in _COMPARED if application.metadata.get(key)}
+    return {"metadata": {"name": application.name, **metadata}, "spec": application.spec}
 
 
-def _flat(value: Any) -> dict[str, str]:
-    """Return a document as scalars by path; an empty map or list counts as a scalar."""
-    return {dotted(path): json_text(leaf, indent=None) for path, leaf in leaves(value)}
+def _flat(application: Application) -> dict[str, str]:
+    """Return the compared fields as scalars by path; an empty map or list counts as a scalar."""
+    return {dotted(path): json_text(leaf, indent=None) for path, leaf in leaves(compared(application))}
 
 
 def _fields(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[FieldChange]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from devtools.gitops.preview.value_files import HelmSource
 from devtools.gitops.tree.applications import Application
+from devtools.gitops.tree.read import mapping
 from devtools.helm.commands import BRIEF, listed
 from devtools.process.runner import Command, Runner
 
@@ -36,7 +37,8 @@ def render(
 ) -> Rendered:
     """Render one source; `root` is the repository's root, `scratch` a private directory for inline values."""
     if chart is None:
-        return Rendered(problem=f"the chart {_name(source.source)} is not on this disk")
+        name = f"{source.source.get('chart') or source.source.get('path')} of {source.source.get('repoURL')}"
+        return Rendered(problem=f"the chart {name} is not on this disk")
     files: list[Path] = []
     for item in source.value_files:
         if item.state in {"missing", "elsewhere"}:
@@ -54,7 +56,7 @@ def render(
 
 def _command(helm: Path, application: Application, source: HelmSource, chart: Path, values: list[Path]) -> Command:
     options = source.helm
-    namespace = str(options.get("namespace") or (application.spec.get("destination") or {}).get("namespace") or "")
+    namespace = str(options.get("namespace") or mapping(application.spec, "destination").get("namespace") or "")
     argv = [str(helm), "template", str(chart), "--name-template", str(options.get("releaseName") or application.name)]
     argv += ["--namespace", namespace] if namespace else []
     argv += ["--kube-version", str(options["kubeVersion"])] if options.get("kubeVersion") else []
@@ -77,7 +79,3 @@ def _inline(helm: Mapping[str, Any], path: Path) -> list[Path]:
     else:
         return []
     return [path]
-
-
-def _name(source: Mapping[str, Any]) -> str:
-    return f"{source.get('chart') or source.get('path')} of {source.get('repoURL')}"

@@ -32,24 +32,19 @@ class HelmSource:
     @property
     def helm(self) -> Mapping[str, Any]:
         """Its `helm` section."""
-        return mapping(self.source.get("helm"))
+        return mapping(self.source, "helm")
 
 
 def helm_sources(application: Application, exists: Exists, is_here: Callable[[str], bool]) -> tuple[HelmSource, ...]:
     """Return the Helm sources of an Application; `is_here` returns whether a repository URL is that of the tree."""
-    return tuple(
-        HelmSource(source=item, value_files=_value_files(item, application.refs, exists, is_here))
-        for _, item in application.sources
-        if item.get("chart") or item.get("path")
-    )
-
-
-def _value_files(
-    source: Mapping[str, Any], refs: Mapping[str, Mapping[str, Any]], exists: Exists, is_here: Callable[[str], bool]
-) -> tuple[ValueFile, ...]:
-    ignored = mapping(source.get("helm")).get("ignoreMissingValueFiles") is True
-    found = (_resolved(written, source, refs, is_here) for written in value_files_of(source))
-    return tuple(_with_state(item, exists, ignored=ignored) for item in found)
+    found = []
+    for _, source in application.sources:
+        if source.get("chart") or source.get("path"):
+            ignored = mapping(source, "helm").get("ignoreMissingValueFiles") is True
+            files = (_resolved(written, source, application.refs, is_here) for written in value_files_of(source))
+            value_files = tuple(_with_state(item, exists, ignored=ignored) for item in files)
+            found.append(HelmSource(source=source, value_files=value_files))
+    return tuple(found)
 
 
 def _resolved(

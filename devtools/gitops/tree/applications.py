@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from devtools.base.yaml_positions import KeyPath
-from devtools.gitops.tree.read import Manifest, mapping, sequence
+from devtools.gitops.tree.read import Manifest, mapping, maps, sequence
 
+ARGO = "argoproj.io"
 SYNC_WAVE = "argocd.argoproj.io/sync-wave"
 
 
@@ -21,7 +22,7 @@ class Application(Manifest):
     @property
     def options(self) -> frozenset[str]:
         """Its sync options."""
-        return frozenset(map(str, sequence(mapping(self.spec.get("syncPolicy")).get("syncOptions"))))
+        return frozenset(map(str, sequence(self.spec, "syncPolicy", "syncOptions")))
 
     @property
     def sync_wave(self) -> int:
@@ -31,7 +32,7 @@ class Application(Manifest):
     @property
     def sources(self) -> tuple[tuple[KeyPath, Mapping[str, Any]], ...]:
         """Each source, with the path of keys to it."""
-        if several := sequence(self.spec.get("sources")):
+        if several := sequence(self.spec, "sources"):
             return tuple((("spec", "sources", index), mapping(one)) for index, one in enumerate(several))
         return ((("spec", "source"), mapping(self.spec["source"])),) if self.spec.get("source") else ()
 
@@ -43,7 +44,7 @@ class Application(Manifest):
     @property
     def destination(self) -> str:
         """The cluster and namespace it is synced to."""
-        there = mapping(self.spec.get("destination"))
+        there = mapping(self.spec, "destination")
         return f"{there.get('name') or there.get('server') or '?'}/{there.get('namespace') or ''}"
 
 
@@ -57,10 +58,8 @@ def wave_of(annotations: Mapping[str, Any]) -> int:
 
 def steps_of(spec: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
     """Return the RollingSync steps of an ApplicationSet; None if it has another strategy."""
-    strategy = mapping(spec.get("strategy"))
-    if strategy.get("type") != "RollingSync":
-        return None
-    return [mapping(step) for step in sequence(mapping(strategy.get("rollingSync")).get("steps"))]
+    is_rolling = mapping(spec, "strategy").get("type") == "RollingSync"
+    return maps(spec, "strategy", "rollingSync", "steps") if is_rolling else None
 
 
 def selects(step: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
@@ -69,14 +68,19 @@ def selects(step: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
     The rules are those of Argo CD's `buildAppDependencyList`: every expression must match, without the label `In` fails
     and `NotIn` matches, another operator matches no labelled Application, and an empty list matches all.
     """
-    return all(_matches(mapping(one), labels) for one in sequence(step.get("matchExpressions")))
+    return all(_matches(one, labels) for one in maps(step, "matchExpressions"))
 
 
 def _matches(expression: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
     operator, key = expression.get("operator"), str(expression.get("key"))
     if key not in labels:
         return operator != "In"
-    return operator in {"In", "NotIn"} and (labels[key] in sequence(expression.get("values"))) == (operator == "In")
+    return operator in {"In", "NotIn"} and (labels[key] in sequence(expression, "values")) == (operator == "In")
+
+
+def is_cluster(item: Manifest) -> bool:
+    """Return whether an object is a Secret that tells Argo CD of a cluster."""
+    return item.kind == "Secret" and item.labels.get("argocd.argoproj.io/secret-type") == "cluster"
 
 
 def plain_url(url: str) -> str:
@@ -87,7 +91,7 @@ def plain_url(url: str) -> str:
 
 def value_files_of(source: Mapping[str, Any]) -> list[str]:
     """Return the value files of a source as they are written, the weakest first."""
-    return list(map(str, sequence(mapping(source.get("helm")).get("valueFiles"))))
+    return list(map(str, sequence(source, "helm", "valueFiles")))
 
 
 def place_of(written: str, source: Mapping[str, Any], refs: Mapping[str, Mapping[str, Any]]) -> tuple[str, str] | None:

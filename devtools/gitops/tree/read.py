@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -62,7 +62,7 @@ class Manifest:
     @property
     def metadata(self) -> Mapping[str, Any]:
         """Its metadata, empty if it is not a map."""
-        return mapping(self.data.get("metadata"))
+        return mapping(self.data, "metadata")
 
     @property
     def name(self) -> str:
@@ -77,17 +77,17 @@ class Manifest:
     @property
     def annotations(self) -> Mapping[str, Any]:
         """Its annotations."""
-        return mapping(self.metadata.get("annotations"))
+        return mapping(self.metadata, "annotations")
 
     @property
     def labels(self) -> Mapping[str, Any]:
         """Its labels."""
-        return mapping(self.metadata.get("labels"))
+        return mapping(self.metadata, "labels")
 
     @property
     def spec(self) -> Mapping[str, Any]:
         """Its spec."""
-        return mapping(self.data.get("spec"))
+        return mapping(self.data, "spec")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +111,7 @@ class Tree:
     root: Path
     sources: tuple[Source, ...]
     files: frozenset[PurePosixPath]
-    charts: tuple[PurePosixPath, ...] = ()  # directories with a Chart.yaml
+    charts: frozenset[PurePosixPath] = frozenset()  # directories with a Chart.yaml
     problems: tuple[Problem, ...] = ()  # of files that cannot be read
     _by_kind: dict[str, tuple[KubeObject, ...]] = field(default_factory=dict)
 
@@ -158,7 +158,7 @@ class Tree:
 
     def chart_of(self, path: PurePosixPath) -> PurePosixPath | None:
         """Return the chart that a file belongs to."""
-        return next((chart for chart in path.parents if chart in self._chart_set), None)
+        return next((chart for chart in path.parents if chart in self.charts), None)
 
     @cached_property
     def _patches(self) -> frozenset[PurePosixPath]:
@@ -169,13 +169,9 @@ class Tree:
             if source.path.name in KUSTOMIZATIONS
             for document in source.documents
             for key in ("patches", "patchesStrategicMerge", "patchesJson6902")
-            for one in sequence(mapping(document.data).get(key))
+            for one in sequence(document.data, key)
             if (clean := normal(f"{source.path.parent}/{one if isinstance(one, str) else mapping(one).get('path')}"))
         )
-
-    @cached_property
-    def _chart_set(self) -> frozenset[PurePosixPath]:
-        return frozenset(self.charts)
 
     def below(self, directory: str) -> tuple[KubeObject, ...]:
         """Return the objects in files below a directory of the repository."""
@@ -192,14 +188,28 @@ class Tree:
         return {path: tuple(items) for path, items in found.items()}
 
 
-def mapping(value: Any) -> Mapping[str, Any]:
-    """Return the value if it is a map, else an empty one."""
-    return value if isinstance(value, Mapping) else {}
+def value_at(value: Any, keys: Iterable[str]) -> Any:
+    """Return the value below maps at a path of keys; None if there is none."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
-def sequence(value: Any) -> list[Any]:
-    """Return the value if it is a list, else an empty one."""
-    return value if isinstance(value, list) else []
+def mapping(value: Any, *keys: str) -> Mapping[str, Any]:
+    """Return the map at a path of keys; empty if there is none."""
+    found = value_at(value, keys)
+    return found if isinstance(found, Mapping) else {}
+
+
+def sequence(value: Any, *keys: str) -> list[Any]:
+    """Return the list at a path of keys; empty if there is none."""
+    found = value_at(value, keys)
+    return found if isinstance(found, list) else []
+
+
+def maps(value: Any, *keys: str) -> list[Mapping[str, Any]]:
+    """Return the items of the list at a path of keys, each as a map."""
+    return [mapping(item) for item in sequence(value, *keys)]
 
 
 def leaves(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
@@ -257,9 +267,7 @@ def read_tree(directory: Path, root: Path | None = None) -> Tree:
     paths = sorted(_walk(directory))
     documents = [(path, *_parsed(directory / path)) for path in paths if path.suffix in YAML]
     charts = frozenset(path.parent for path in paths if path.name == CHART)
-    parsed = [
-        (path, raw, found) for path, raw, found in documents if not any(part in charts for part in _template_of(path))
-    ]
+    parsed = [one for one in documents if not _is_template(one[0], charts)]
     base = root.resolve() if root else _root_of(directory, [doc for *_, found in parsed for doc in found])
     if not directory.is_relative_to(base):
         raise ConfigError(f"{directory} is not below the root {base}", hint="name a directory above it as the root")
@@ -269,7 +277,7 @@ def read_tree(directory: Path, root: Path | None = None) -> Tree:
         root=base,
         sources=tuple(Source(path=prefix / path, raw=raw, documents=found) for path, raw, found in parsed),
         files=frozenset(prefix / path for path in paths),
-        charts=tuple(prefix / path for path in sorted(charts)),
+        charts=frozenset(prefix / path for path in charts),
         problems=tuple(_problems(parsed)),
     )
 
@@ -285,9 +293,8 @@ def _walk(directory: Path) -> Iterator[PurePosixPath]:
             yield PurePosixPath((Path(at) / name).relative_to(directory).as_posix())
 
 
-def _template_of(path: PurePosixPath) -> Iterator[PurePosixPath]:
-    """Yield the directories that, if they are charts, make a file one of their templates."""
-    return (parent.parent for parent in path.parents if parent.name == "templates")
+def _is_template(path: PurePosixPath, charts: Collection[PurePosixPath]) -> bool:
+    return any(parent.name == "templates" and parent.parent in charts for parent in path.parents)
 
 
 def _parsed(path: Path) -> tuple[bytes, tuple[Document, ...]]:
@@ -317,7 +324,7 @@ def _objects(path: PurePosixPath, document: Document, data: Any, base: KeyPath) 
     if not isinstance(data, dict) or not (data.get("kind") and data.get("apiVersion")):
         return
     if data["kind"] == "List":
-        for index, item in enumerate(sequence(data.get("items"))):
+        for index, item in enumerate(sequence(data, "items")):
             yield from _objects(path, document, item, (*base, "items", index))
         return
     yield KubeObject(path=path, document=document, data=data, base=base)

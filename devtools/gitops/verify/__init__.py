@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from devtools.errors import Problem
 from devtools.gitops.tree.read import read_tree
 from devtools.gitops.verify import argocd, flux, objects, projects, sets, steps
 from devtools.gitops.verify.applications import World, world_of
@@ -13,7 +12,7 @@ from devtools.gitops.verify.finding import RULES, Finding, finding
 
 __all__ = ["RULES", "Finding", "World", "findings_of", "notes_of", "read_world"]
 
-_ROOMS = (sets, steps, argocd, projects, flux, objects)
+_RULES = (sets, steps, argocd, projects, flux, objects)
 
 
 def read_world(directory: Path, root: Path | None = None, repository: str = "") -> World:
@@ -23,10 +22,8 @@ def read_world(directory: Path, root: Path | None = None, repository: str = "") 
 
 def findings_of(world: World) -> tuple[Finding, ...]:
     """Return all findings, in the order of files, each once."""
-    found = {*map(_unreadable, world.tree.problems)}
-    for room in _ROOMS:
-        found |= {*room.findings(world)}
-    return tuple(sorted(found))
+    unreadable = (finding("unreadable-file", one.where, one.message, one.hint) for one in world.tree.problems)
+    return tuple(sorted({*unreadable, *(one for rules in _RULES for one in rules.findings(world))}))
 
 
 def notes_of(world: World) -> Iterator[str]:
@@ -34,7 +31,3 @@ def notes_of(world: World) -> Iterator[str]:
     for made in world.sets:
         if made.unknown:
             yield f"ApplicationSet {made.item.name}: {made.unknown}; the Applications it generates are not checked"
-
-
-def _unreadable(problem: Problem) -> Finding:
-    return finding("unreadable-file", problem.where, problem.message, problem.hint)

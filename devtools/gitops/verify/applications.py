@@ -12,13 +12,11 @@ from devtools.base.yaml_positions import Document, KeyPath, parse_stream
 from devtools.errors import Location
 from devtools.gitops.schemas.application import without_unknown
 from devtools.gitops.tree import applications as tree_applications
-from devtools.gitops.tree.applications import plain_url, selects, steps_of
-from devtools.gitops.tree.read import KubeObject, Tree, mapping, matches_as_git, sequence, texts
+from devtools.gitops.tree.applications import ARGO, is_cluster, plain_url, selects, steps_of
+from devtools.gitops.tree.read import KubeObject, Tree, mapping, maps, matches_as_git, sequence, texts
 from devtools.gitops.verify.functions import TemplateFailure, Unsupported, normalize, show
-from devtools.gitops.verify.gotemplate import MissingKey, render
+from devtools.gitops.verify.gotemplate import render
 
-ARGO = "argoproj.io"
-CLUSTER_LABEL = "argocd.argoproj.io/secret-type"
 STRICT = "missingkey=error"
 
 
@@ -66,10 +64,12 @@ class Application(tree_applications.Application):
         """Return the place of a key; for generated ones, of the parameter with this value, else of the template."""
         if self.parameters is None:
             return self.written.at(*path)
-        if value is not None and self.parameters.document is not None:
-            found = find_value(self.parameters.document, value)
-            if found is not None:
-                return self.parameters.document.at(found)
+        document = self.parameters.document
+        if value is not None and document is not None:
+            # The text equal to the value, else the longest text that is its end after a slash.
+            found = [(text, at) for at, text in texts(document.data) if text and f"/{value}".endswith(f"/{text}")]
+            if found:
+                return document.at(max(found, key=lambda pair: len(pair[0]))[1])
         return self.written.at("spec", "template", *path)
 
 
@@ -107,27 +107,19 @@ def world_of(tree: Tree, repository: str = "") -> World:
     return World(tree=tree, sets=sets, applications=applications, repositories=frozenset(ours - {""}))
 
 
-def find_value(document: Document, value: Any) -> KeyPath | None:
-    """Return the path of the text equal to the value, else of the longest text that is its end after a slash."""
-    found = [(text, path) for path, text in texts(document.data) if text and f"/{value}".endswith(f"/{text}")]
-    return max(found, key=lambda pair: len(pair[0]), default=(None, None))[1]
-
-
 def _own_urls(tree: Tree, applications: tuple[Application, ...]) -> Iterator[str]:
     """Yield the URLs of repositories whose named paths exist here."""
     for item in tree.of("ApplicationSet", ARGO):
         for _, generator in git_generators(item.spec):
-            patterns = [
-                str(mapping(one).get("path") or "")
-                for one in (*sequence(generator.get("files")), *sequence(generator.get("directories")))
-            ]
+            entries = (*maps(generator, "files"), *maps(generator, "directories"))
+            patterns = [str(one.get("path") or "") for one in entries]
             if any(matches_as_git(str(path), pattern) for pattern in patterns for path in tree.files):
                 yield plain_url(str(generator.get("repoURL") or ""))
     for application in applications:
         for _, source in application.sources:
             if source.get("path") and tree.has(str(source["path"])):
                 yield plain_url(str(source.get("repoURL") or ""))
-    named = {str(mapping(item.spec.get("sourceRef")).get("name")) for item in tree.of("Kustomization")}
+    named = {str(mapping(item.spec, "sourceRef").get("name")) for item in tree.of("Kustomization")}
     for item in tree.of("GitRepository"):
         if item.name in named:
             yield plain_url(str(item.spec.get("url") or ""))
@@ -144,14 +136,12 @@ def git_generators(data: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Map
 
 def _generated(tree: Tree, item: KubeObject) -> Generated:
     try:
-        parameters = tuple(
-            one for part in sequence(item.spec.get("generators")) for one in _expand(tree, mapping(part))
-        )
+        parameters = tuple(one for part in maps(item.spec, "generators") for one in _expand(tree, part))
     except Unsupported as error:
         return Generated(item=item, unknown=error.message)
     if not item.spec.get("goTemplate"):
         return Generated(item=item, parameters=parameters, unknown="its templates are not Go templates")
-    strict = STRICT in sequence(item.spec.get("goTemplateOptions"))
+    strict = STRICT in sequence(item.spec, "goTemplateOptions")
     made: list[Application] = []
     failed: list[tuple[Parameters, TemplateFailure]] = []
     for one in parameters:
@@ -182,7 +172,7 @@ def rendered(spec: Mapping[str, Any], parameters: Mapping[str, Any], *, strict: 
         if documents and documents[0].problems and not documents[0].data:
             raise TemplateFailure(f"the rendered templatePatch {documents[0].problems[0].message}")
         patched = mapping(documents[0].data) if documents else {}
-        fixed = {"spec": {"project": mapping(mapping(data).get("spec")).get("project")}}
+        fixed = {"spec": {"project": mapping(data, "spec").get("project")}}
         data = merge(merge(mapping(data), patched), fixed)
         data["spec"] = without_unknown(data["spec"])
     return dict(mapping(data))
@@ -217,14 +207,13 @@ def _expand(tree: Tree, generator: Mapping[str, Any]) -> Iterator[Parameters]:
     if generator.get("selector") or any(mapping(one).get("template") for one in generator.values()):
         raise Unsupported("its generator has a selector or a template of its own")
     if "list" in generator and not mapping(generator["list"]).get("elementsYaml"):
-        for element in sequence(mapping(generator["list"]).get("elements")):
-            yield Parameters(data=mapping(element))
+        yield from (Parameters(data=element) for element in maps(generator, "list", "elements"))
     elif "git" in generator:
         yield from _of_git(tree, mapping(generator["git"]))
     elif "clusters" in generator:
         yield from _of_clusters(tree, mapping(generator["clusters"]))
     elif "matrix" in generator:
-        yield from _of_matrix(tree, sequence(mapping(generator["matrix"]).get("generators")))
+        yield from _of_matrix(tree, sequence(generator, "matrix", "generators"))
     else:
         raise Unsupported(f"its generator {next(iter(generator), 'of no kind')} needs the cluster")
 
@@ -235,11 +224,8 @@ def _of_matrix(tree: Tree, parts: list[Any]) -> Iterator[Parameters]:
     for one in _expand(tree, mapping(parts[0])):
         filled = _fill(parts[1], one.data, strict=True) if "{{" in str(parts[1]) else parts[1]
         for other in _expand(tree, mapping(filled)):
-            yield Parameters(
-                data=merge(other.data, one.data),
-                document=other.document or one.document,
-                path=other.path or one.path,
-            )
+            document, path = other.document or one.document, other.path or one.path
+            yield Parameters(data=merge(other.data, one.data), document=document, path=path)
 
 
 def _of_git(tree: Tree, git: Mapping[str, Any]) -> Iterator[Parameters]:
@@ -258,7 +244,7 @@ def git_files(tree: Tree, git: Mapping[str, Any], *, greedy: bool = True) -> set
     """Return the files of a git files generator; not greedy: as if `*` stopped at slashes."""
     found: set[PurePosixPath] = set()
     for exclude in (False, True):
-        for item in map(mapping, sequence(git.get("files"))):
+        for item in maps(git, "files"):
             if bool(item.get("exclude")) is not exclude:
                 continue
             matched = _matched(tree, str(item.get("path") or ""), greedy=greedy)
@@ -274,7 +260,7 @@ def _matched(tree: Tree, pattern: str, *, greedy: bool) -> set[PurePosixPath]:
 
 
 def _of_directories(tree: Tree, git: Mapping[str, Any]) -> Iterator[Parameters]:
-    entries = [mapping(item) for item in sequence(git["directories"])]
+    entries = maps(git, "directories")
 
     def hit(path: PurePosixPath, *, exclude: bool) -> bool:
         patterns = [str(item.get("path") or "") for item in entries if bool(item.get("exclude")) is exclude]
@@ -303,26 +289,26 @@ def _with_path(
 
 
 def _with_values(params: dict[str, Any], generator: Mapping[str, Any]) -> dict[str, Any]:
-    if values := mapping(generator.get("values")):
+    if values := mapping(generator, "values"):
         params["values"] = {key: render(show(value), params) for key, value in values.items()}
     return params
 
 
 def clusters_of(tree: Tree) -> list[KubeObject]:
     """Return the cluster Secrets of Argo CD in a tree."""
-    return [item for item in tree.of("Secret") if item.labels.get(CLUSTER_LABEL) == "cluster"]
+    return [item for item in tree.of("Secret") if is_cluster(item)]
 
 
 def _of_clusters(tree: Tree, clusters: Mapping[str, Any]) -> Iterator[Parameters]:
     known = clusters_of(tree)
     if not known:
         raise Unsupported("its clusters are not in the tree")
-    selector = mapping(clusters.get("selector"))
+    selector = mapping(clusters, "selector")
     if selector.get("matchExpressions"):
         raise Unsupported("its clusters are selected by expressions")
     for item in known:
-        if all(item.labels.get(key) == value for key, value in mapping(selector.get("matchLabels")).items()):
-            data = mapping(item.data.get("stringData"))
+        if all(item.labels.get(key) == value for key, value in mapping(selector, "matchLabels").items()):
+            data = mapping(item.data, "stringData")
             name = str(data.get("name") or item.name)
             params = {
                 "name": name,
@@ -332,6 +318,3 @@ def _of_clusters(tree: Tree, clusters: Mapping[str, Any]) -> Iterator[Parameters
                 "metadata": {"labels": item.labels, "annotations": item.annotations},
             }
             yield Parameters(data=_with_values(params, clusters), document=item.document)
-
-
-__all__ = ["Application", "Generated", "MissingKey", "Parameters", "World", "world_of"]

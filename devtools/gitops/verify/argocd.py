@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from devtools.base.open_file import read_source
 from devtools.base.yaml_positions import KeyPath
-from devtools.errors import Location
 from devtools.gitops.tree.applications import place_of, value_files_of
 from devtools.gitops.tree.read import KubeObject, Tree, mapping, normal, place_in, sequence
 from devtools.gitops.verify.applications import Application, World
@@ -52,7 +52,7 @@ def _names(world: World) -> Iterator[Finding]:
 
 
 def _finalizer(world: World, application: Application) -> Iterator[Finding]:
-    finalizers = sequence(application.metadata.get("finalizers"))
+    finalizers = sequence(application.metadata, "finalizers")
     cascades = any(str(one).startswith(_FINALIZER) for one in finalizers)
     project = application.spec.get("project")
     applied = (item for _, source in application.sources for item in objects_of(world, source))
@@ -61,9 +61,8 @@ def _finalizer(world: World, application: Application) -> Iterator[Finding]:
             message = f"Application {application.name} deletes its own project {project} before itself"
             yield finding("finalizer-stuck", application.at("metadata", "finalizers"), message)
     elif not application.generated and not cascades and "Prune=false" not in application.options:
-        yield finding(
-            "finalizer-missing", application.at("metadata"), f"Application {application.name} has no finalizer"
-        )
+        message = f"Application {application.name} has no finalizer"
+        yield finding("finalizer-missing", application.at("metadata"), message)
 
 
 def _references(application: Application) -> Iterator[Finding]:
@@ -83,27 +82,22 @@ def _references(application: Application) -> Iterator[Finding]:
 def _source(world: World, application: Application, found: Source) -> Iterator[Finding]:
     path, source = found
     chart, directory = str(source.get("chart") or ""), str(source.get("path") or "")
+    where = application.at(*path, "path", value=directory)
     if chart and directory:
-        where = application.at(*path, "path", value=directory)
         yield finding("chart-and-path", where, f"source {chart} has a chart and the path {directory}")
     if chart and source.get("ref"):
-        where = application.at(*path, "ref")
-        yield finding("ref-with-chart", where, f"the source with ref {source['ref']} has the chart {chart}")
+        message = f"the source with ref {source['ref']} has the chart {chart}"
+        yield finding("ref-with-chart", application.at(*path, "ref"), message)
     if directory.endswith(_ARCHIVES):
-        yield finding(
-            "archive-as-path", application.at(*path, "path", value=directory), f"path {directory} is an archive"
-        )
+        yield finding("archive-as-path", where, f"path {directory} is an archive")
     elif directory and not chart and world.is_ours(source.get("repoURL")) and not world.tree.has(directory):
-        where = application.at(*path, "path", value=directory)
         yield finding("source-path-missing", where, f"{directory} does not exist in this repository")
-    version = source.get("targetRevision")
     is_oci = str(source.get("repoURL") or "").startswith("oci://")
+    version = source.get("targetRevision")
     if (chart or is_oci) and not is_pinned(version):
-        where = application.at(*path, "targetRevision", value=version)
-        yield finding(
-            "unpinned-version", where, f"{chart or source['repoURL']} is not pinned: {version or 'no version'!s}"
-        )
-    helm = mapping(source.get("helm"))
+        message = f"{chart or source['repoURL']} is not pinned: {version or 'no version'!s}"
+        yield finding("unpinned-version", application.at(*path, "targetRevision", value=version), message)
+    helm = mapping(source, "helm")
     inline = [key for key in ("parameters", "values", "valuesObject") if helm.get(key)]
     if inline and helm.get("valueFiles"):
         message = f"helm.{inline[0]} of {application.name} outranks its value files"
@@ -121,7 +115,7 @@ def _value_files(world: World, application: Application, found: Source) -> Itera
             if _is_encrypted(world.tree, at):
                 yield finding("encrypted-value-file", where, f"value file {text} is encrypted by SOPS")
             continue
-        ignored = mapping(source.get("helm")).get("ignoreMissingValueFiles")
+        ignored = mapping(source, "helm").get("ignoreMissingValueFiles")
         message = f"value file {text} of {application.name} does not exist" + (", and is ignored" if ignored else "")
         yield finding("value-file-missing", where, message)
 
@@ -163,7 +157,7 @@ def objects_of(world: World, source: Mapping[str, Any]) -> tuple[KubeObject, ...
     if directory is None:
         return ()
     packed = any(directory / name in world.tree.files for name in ("Chart.yaml", "kustomization.yaml"))
-    rules = {"recurse": True} if packed else mapping(source.get("directory"))
+    rules = {"recurse": True} if packed else mapping(source, "directory")
     return tuple(item for item in world.tree.below(str(directory)) if _is_chosen(item.path, directory, rules))
 
 
@@ -187,26 +181,20 @@ def _matches(name: str, pattern: str) -> bool:
 def _hooks(world: World) -> Iterator[Finding]:
     sources = [source for application in world.applications for _, source in application.sources]
     for directory in sorted({found for source in sources if (found := chart_of(world, source)) is not None}):
-        argo, helm = hooks_below(world.tree, directory)
+        files = list(_templates(world.tree, directory))
+        argo, helm = (
+            next(((file, raw, match) for file, raw in files if (match := pattern.search(raw))), None)
+            for pattern in (_ARGO_HOOK, _HELM_HOOK)
+        )
         if argo and helm:
-            yield finding("hooks-mixed", argo[1], f"{argo[0]} has an Argo CD hook, {helm[0]} a Helm hook")
+            file, raw, match = argo
+            message = f"{file.name} has an Argo CD hook, {helm[0].name} a Helm hook"
+            yield finding("hooks-mixed", place_in(raw, match.start(), file), message)
 
 
-def hooks_below(
-    tree: Tree, directory: PurePosixPath
-) -> tuple[tuple[str, Location] | None, tuple[str, Location] | None]:
-    """Return the first file with an Argo CD hook and the first one with a Helm hook below a directory."""
-    found: list[tuple[str, Location] | None] = [None, None]
+def _templates(tree: Tree, directory: PurePosixPath) -> Iterator[tuple[Path, bytes]]:
+    """Yield the files below a directory that may have hooks."""
     for path in sorted(tree.files):
-        if directory not in path.parents or path.suffix not in {".yaml", ".yml", ".tpl"}:
-            continue
-        file = tree.root / path
-        try:
-            raw = read_source(file)
-        except OSError:
-            continue
-        for number, pattern in enumerate((_ARGO_HOOK, _HELM_HOOK)):
-            match = pattern.search(raw)
-            if match and found[number] is None:
-                found[number] = (path.name, place_in(raw, match.start(), file))
-    return found[0], found[1]
+        if directory in path.parents and path.suffix in {".yaml", ".yml", ".tpl"}:
+            with contextlib.suppress(OSError):
+                yield tree.root / path, read_source(tree.root / path)

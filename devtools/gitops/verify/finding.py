@@ -20,7 +20,7 @@ class Rule:
     fix: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Finding:
     """One error in a GitOps tree."""
 
@@ -29,24 +29,13 @@ class Finding:
     column: int
     rule: str
     message: str
-    hint: str = ""
+    hint: str
 
 
 def finding(rule: str, where: Location, message: str, hint: str = "") -> Finding:
     """Return a finding of a rule, with the rule's own fix if `hint` is empty."""
-    return Finding(
-        file=where.file,
-        line=where.line,
-        column=where.column,
-        rule=rule,
-        message=message,
-        hint=hint or RULES[rule].fix,
-    )
+    return Finding(where.file, where.line, where.column, rule, message, hint or RULES[rule].fix)
 
 
-def _rules() -> dict[str, Rule]:
-    data = read_map(read_file(Path(__file__).with_name("rules.yaml")))
-    return {name: Rule(**keys) for name, keys in data.items()}
-
-
-RULES = _rules()
+_FILE = Path(__file__).with_name("rules.yaml")
+RULES = {name: Rule(**keys) for name, keys in read_map(read_file(_FILE)).items()}

@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -14,7 +13,17 @@ from devtools.base.machine_yaml import read_map
 from devtools.base.open_file import read_file
 from devtools.base.yaml_positions import KeyPath
 from devtools.errors import Location
-from devtools.gitops.tree.read import KUSTOMIZATIONS, KubeObject, Source, Tree, mapping, normal, place_in, sequence
+from devtools.gitops.tree.read import (
+    KUSTOMIZATIONS,
+    KubeObject,
+    Source,
+    Tree,
+    mapping,
+    maps,
+    normal,
+    place_in,
+    sequence,
+)
 from devtools.gitops.verify.applications import World
 from devtools.gitops.verify.argocd import is_pinned
 from devtools.gitops.verify.finding import Finding, finding
@@ -27,14 +36,13 @@ _WATCH = "reconcile.fluxcd.io/watch"
 _MARKER = re.compile(rb"#[^\S\n]*(\{\"\$imagepolicy\".*\})\s*$", re.MULTILINE)
 
 
-@cache
-def _current() -> Mapping[str, Mapping[str, str]]:
-    return read_map(read_file(Path(__file__).with_name("current_versions.yaml")))
+_CURRENT = read_map(read_file(Path(__file__).with_name("current_versions.yaml")))  # by group and kind
 
 
 def current_version(item: KubeObject) -> str:
     """Return the version of an object's kind that current controllers serve; empty if it is not known."""
-    return _current().get(item.group, {}).get(item.kind, "")
+    version: str = _CURRENT.get(item.group, {}).get(item.kind, "")
+    return version
 
 
 def findings(world: World) -> Iterator[Finding]:
@@ -97,10 +105,10 @@ def _older(version: str, current: str) -> bool:
 
 def _chart(tree: Tree, release: KubeObject) -> Iterator[Finding]:
     spec = release.spec
-    chart, reference = mapping(mapping(spec.get("chart")).get("spec")), mapping(spec.get("chartRef"))
+    chart, reference = mapping(spec, "chart", "spec"), mapping(spec, "chartRef")
     if chart and reference:
         yield finding("chart-and-chart-ref", release.at("spec", "chartRef"), f"{release.name} has chart and chartRef")
-    source = mapping(chart.get("sourceRef"))
+    source = mapping(chart, "sourceRef")
     where = ("spec", "chart", "spec", "sourceRef")
     if source.get("kind") == "OCIRepository":
         message = f"chart.spec.sourceRef of {release.name} is an OCIRepository"
@@ -113,19 +121,14 @@ def _chart(tree: Tree, release: KubeObject) -> Iterator[Finding]:
         version = chart.get("version") or "no version, so the newest"
         where_version = release.at("spec", "chart", "spec", "version")
         yield finding("unpinned-version", where_version, f"chart {chart.get('chart')} is not pinned: {version}")
-    if reference.get("kind") == "OCIRepository":
-        yield from _tag(same(tree, tree.of("OCIRepository", SOURCE), reference.get("name"), ""))
-
-
-def _tag(repository: KubeObject | None) -> Iterator[Finding]:
-    if repository is None:
-        return
-    ref = mapping(repository.spec.get("ref"))
-    if ref.get("digest") or (is_pinned(ref.get("tag")) and not ref.get("semver")):
-        return
-    version = ref.get("semver") or ref.get("tag") or "latest"
-    where = repository.at("spec", "ref", "semver" if ref.get("semver") else "tag")
-    yield finding("unpinned-version", where, f"OCIRepository {repository.name} is not pinned: {version}")
+    if reference.get("kind") == "OCIRepository" and (
+        repository := same(tree, tree.of("OCIRepository", SOURCE), reference.get("name"), "")
+    ):
+        ref = mapping(repository.spec, "ref")
+        if not ref.get("digest") and (ref.get("semver") or not is_pinned(ref.get("tag"))):
+            version = ref.get("semver") or ref.get("tag") or "latest"
+            at = repository.at("spec", "ref", "semver" if ref.get("semver") else "tag")
+            yield finding("unpinned-version", at, f"OCIRepository {repository.name} is not pinned: {version}")
 
 
 def _source(tree: Tree, item: KubeObject, reference: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[Finding]:
@@ -139,19 +142,16 @@ def _source(tree: Tree, item: KubeObject, reference: Mapping[str, Any], path: tu
 
 
 def _identity(release: KubeObject) -> Iterator[Finding]:
-    missing = [key for key in _RELEASE if not release.spec.get(key)]
-    if missing:
-        where = release.at("spec")
-        yield finding(
-            "release-identity-missing", where, f"HelmRelease {release.name} does not set {', '.join(missing)}"
-        )
-    if mapping(release.spec.get("upgrade")).get("crds") is None:
+    if missing := [key for key in _RELEASE if not release.spec.get(key)]:
+        message = f"HelmRelease {release.name} does not set {', '.join(missing)}"
+        yield finding("release-identity-missing", release.at("spec"), message)
+    if mapping(release.spec, "upgrade").get("crds") is None:
         where = release.at("spec", "upgrade")
         yield finding("upgrade-crds-missing", where, f"HelmRelease {release.name} does not set upgrade.crds")
 
 
 def _values(tree: Tree, release: KubeObject) -> Iterator[Finding]:
-    references = sequence(release.spec.get("valuesFrom"))
+    references = sequence(release.spec, "valuesFrom")
     if references and release.spec.get("values"):
         message = f"spec.values of {release.name} outranks its valuesFrom"
         yield finding("inline-values-win", release.at("spec", "values"), message)
@@ -164,7 +164,8 @@ def _values(tree: Tree, release: KubeObject) -> Iterator[Finding]:
             continue
         written = same(tree, tree.of(kind, ""), name, namespace_of(tree, release))
         made = next((found for found in generators(tree, kind) if found.name == name), None)
-        external = kind == "Secret" and any(_target(item) == name for item in tree.of("ExternalSecret"))
+        targets = ((mapping(item.spec, "target").get("name") or item.name) for item in tree.of("ExternalSecret"))
+        external = kind == "Secret" and name in map(str, targets)
         if written is None and made is None and not external and not one.get("optional"):
             message = f"{kind} {name}, from which {release.name} takes values, is not in the tree"
             yield finding("values-from-missing", where, message)
@@ -172,10 +173,6 @@ def _values(tree: Tree, release: KubeObject) -> Iterator[Finding]:
             yield from _generator(tree, release, made, where)
         elif written is not None and written.labels.get(_WATCH) != "Enabled":
             yield finding("values-not-watched", written.at("metadata", "labels"), f"{kind} {name} is not watched")
-
-
-def _target(item: KubeObject) -> str:
-    return str(mapping(item.spec.get("target")).get("name") or item.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,11 +196,11 @@ class Generator:
     @property
     def options(self) -> list[Mapping[str, Any]]:
         """Its options: its own, then those for all generators of the kustomization."""
-        return [mapping(self.entry.get("options")), mapping(self.source.data.get("generatorOptions"))]
+        return [mapping(self.entry, "options"), mapping(self.source.data, "generatorOptions")]
 
     def files(self) -> Iterator[tuple[str, PurePosixPath]]:
         """Yield the key and the path of each file, from the repository's root."""
-        for text in map(str, sequence(self.entry.get("files"))):
+        for text in map(str, sequence(self.entry, "files")):
             key, _, file = text.rpartition("=")
             if (path := normal(f"{self.directory}/{file}")) is not None:
                 yield key or path.name, path
@@ -215,17 +212,17 @@ def generators(tree: Tree, *kinds: str) -> Iterator[Generator]:
     for key in (keys[kind] for kind in kinds or keys):
         for source in (one for one in tree.sources if one.path.name in KUSTOMIZATIONS):
             data = source.data
-            for index, entry in enumerate(map(mapping, sequence(data.get(key)))):
+            for index, entry in enumerate(maps(data, key)):
                 name = f"{data.get('namePrefix') or ''}{entry.get('name')}{data.get('nameSuffix') or ''}"
                 yield Generator(source=source, path=(key, index), name=name, entry=entry)
 
 
 def _generator(tree: Tree, release: KubeObject, made: Generator, where: Location) -> Iterator[Finding]:
     if _first(made.options, "disableNameSuffixHash"):
-        if _first([mapping(one.get("labels")) for one in made.options], _WATCH) != "Enabled":
+        if _first([mapping(one, "labels") for one in made.options], _WATCH) != "Enabled":
             yield finding("values-not-watched", made.at(), f"the generated {made.name} is not watched")
         return
-    configurations = sequence(made.source.data.get("configurations"))
+    configurations = sequence(made.source.data, "configurations")
     if not any(_renames(tree, made.directory, str(one)) for one in configurations):
         message = f"{made.name} gets a hash, but {made.source.path} does not rename it in HelmRelease {release.name}"
         yield finding("values-from-suffix", where, message)
@@ -239,14 +236,14 @@ def _first(maps: Iterable[Mapping[str, Any]], key: str) -> Any:
 def _renames(tree: Tree, directory: PurePosixPath, file: str) -> bool:
     """Return whether a kustomize configuration has a nameReference for valuesFrom of HelmReleases."""
     clean = normal(f"{directory}/{file}")
-    references = sequence(tree.data_of(clean).get("nameReference")) if clean else []
-    fields = [mapping(one) for reference in references for one in sequence(mapping(reference).get("fieldSpecs"))]
+    references = maps(tree.data_of(clean), "nameReference") if clean else []
+    fields = (one for reference in references for one in maps(reference, "fieldSpecs"))
     return any("valuesFrom" in str(one.get("path")) and one.get("kind") == "HelmRelease" for one in fields)
 
 
 def _kustomization(tree: Tree, item: KubeObject) -> Iterator[Finding]:
     path = str(item.spec.get("path") or "./")
-    reference = mapping(item.spec.get("sourceRef"))
+    reference = mapping(item.spec, "sourceRef")
     if reference:
         yield from _source(tree, item, reference, ("spec", "sourceRef"))
     local = reference.get("kind", "GitRepository") == "GitRepository"
@@ -259,10 +256,8 @@ def _kustomization(tree: Tree, item: KubeObject) -> Iterator[Finding]:
     if local and not item.spec.get("decryption"):
         encrypted = next((one for one in tree.below(path) if "sops" in one.data), None)
         if encrypted is not None:
-            message = (
-                f"Kustomization {item.name} applies {encrypted.path.name}, which SOPS encrypted, without decryption"
-            )
-            yield finding("decryption-missing", item.at("spec"), message)
+            what = f"{encrypted.path.name}, which SOPS encrypted, without decryption"
+            yield finding("decryption-missing", item.at("spec"), f"Kustomization {item.name} applies {what}")
 
 
 def _dependencies(tree: Tree, items: tuple[KubeObject, ...], kind: str) -> Iterator[Finding]:
@@ -271,7 +266,7 @@ def _dependencies(tree: Tree, items: tuple[KubeObject, ...], kind: str) -> Itera
     edges: dict[int, list[int]] = {number: [] for number in numbers.values()}
     places: dict[tuple[int, int], Location] = {}
     for number, item in enumerate(items):
-        for index, one in enumerate(map(mapping, sequence(item.spec.get("dependsOn")))):
+        for index, one in enumerate(maps(item.spec, "dependsOn")):
             name = one.get("name")
             namespace = str(one.get("namespace") or namespace_of(tree, item))
             where = item.at("spec", "dependsOn", index, "kind" if "kind" in one else "name")

@@ -17,6 +17,7 @@ from devtools.gitops.tree.read import (
     Source,
     Tree,
     mapping,
+    maps,
     normal,
     place_in,
     sequence,
@@ -28,7 +29,7 @@ from devtools.gitops.verify.finding import Finding, finding
 from devtools.gitops.verify.flux import KUSTOMIZE, generators, same
 from devtools.planning.graph import reached
 
-LARGEST_ANNOTATION = 262_144  # bytes, of all annotations of an object
+_LARGEST_ANNOTATION = 262_144  # bytes, of all annotations of an object
 _DEPRECATED = {
     "commonLabels": "use labels",
     "bases": "use resources",
@@ -40,6 +41,7 @@ _LISTS = ("resources", "components", "configurations", "crds", "generators", "tr
 _SOURCE = re.compile(rb"^# Source: \S+/templates/\S+", re.MULTILINE)
 _ENCRYPTED = re.compile(r"ENC\[[A-Z0-9_]+,")
 _PLACEHOLDER = re.compile(r"\$\{\w+(?::?[=-][^}]*)?\}|\{\{.*\}\}|<[\w -]+>|")
+_PUBLIC = frozenset({"name", "server", "url", "type", "project", "enableOCI", "insecure", "namespaces", "username"})
 _LEFTOVERS = frozenset({"manifests.yaml", "manifests.yml", "rendered.yaml"})
 
 
@@ -80,17 +82,17 @@ def _kustomize(tree: Tree, path: PurePosixPath, document: Document, listed: set[
 
 def _named_files(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
     for key in _LISTS:
-        for index, name in enumerate(sequence(data.get(key))):
+        for index, name in enumerate(sequence(data, key)):
             if isinstance(name, str):
                 yield (key, index), name
     for key in ("patches", "patchesStrategicMerge", "replacements"):
-        for index, one in enumerate(sequence(data.get(key))):
+        for index, one in enumerate(sequence(data, key)):
             name = one if isinstance(one, str) else mapping(one).get("path")
             if isinstance(name, str):
                 yield (key, index), name
     for key in ("configMapGenerator", "secretGenerator"):
-        for index, one in enumerate(map(mapping, sequence(data.get(key)))):
-            for place, text in enumerate(sequence(one.get("files"))):
+        for index, one in enumerate(maps(data, key)):
+            for place, text in enumerate(sequence(one, "files")):
                 yield (key, index, "files", place), str(text).rpartition("=")[2]
 
 
@@ -99,9 +101,8 @@ def _left_out(tree: Tree, path: PurePosixPath, source: Source, listed: set[PureP
     if path in listed or path.name in KUSTOMIZATIONS or tree.chart_of(path):
         return
     beside = any(path.parent / name in listed for name in KUSTOMIZATIONS)
-    if beside and any(
-        mapping(one.data).get("kind") and mapping(one.data).get("apiVersion") for one in source.documents
-    ):
+    data = [mapping(one.data) for one in source.documents]
+    if beside and any(one.get("kind") and one.get("apiVersion") for one in data):
         yield finding("not-in-kustomization", source.documents[0].at(), f"the kustomization does not list {path.name}")
 
 
@@ -117,31 +118,18 @@ def _leftover(tree: Tree, path: PurePosixPath, source: Source) -> Iterator[Findi
 
 
 def _secret(item: KubeObject) -> Iterator[Finding]:
-    if item.labels.get("argocd.argoproj.io/secret-type") and not _sensitive(item):
-        return
+    """Yield the keys of a Secret in plain text, except for the public ones of Argo CD's own Secrets."""
+    public = _PUBLIC if item.labels.get("argocd.argoproj.io/secret-type") else ()
     for key in ("data", "stringData"):
-        for name, value in mapping(item.data.get(key)).items():
+        for name, value in mapping(item.data, key).items():
             text = str(value if value is not None else "")
-            if not _ENCRYPTED.match(text) and not _PLACEHOLDER.fullmatch(text) and _hidden(item, name):
+            if not _ENCRYPTED.match(text) and not _PLACEHOLDER.fullmatch(text) and name not in public:
                 yield finding("plain-secret", item.at(key, name), f"Secret {item.name} has {name} in plain text")
-
-
-_OPEN = frozenset({"name", "server", "url", "type", "project", "enableOCI", "insecure", "namespaces", "username"})
-
-
-def _hidden(item: KubeObject, name: str) -> bool:
-    """Return whether a key of a Secret is secret: all are, except for the plain ones of Argo CD's own Secrets."""
-    return not (item.labels.get("argocd.argoproj.io/secret-type") and name in _OPEN)
-
-
-def _sensitive(item: KubeObject) -> bool:
-    keys = {*mapping(item.data.get("data")), *mapping(item.data.get("stringData"))}
-    return bool(keys - _OPEN)
 
 
 def _secret_literals(tree: Tree) -> Iterator[Finding]:
     for one in generators(tree, "Secret"):
-        for index, text in enumerate(sequence(one.entry.get("literals"))):
+        for index, text in enumerate(sequence(one.entry, "literals")):
             if not _PLACEHOLDER.fullmatch(str(text).partition("=")[2]):
                 message = f"secretGenerator {one.name} has a literal in plain text"
                 yield finding("plain-secret", one.at("literals", index), message)
@@ -189,7 +177,7 @@ def _crds(world: World) -> Iterator[Finding]:
         if item.kind != "CustomResourceDefinition" or id(item) in reported:
             continue
         size = len(json.dumps(item.data, separators=(",", ":")).encode())
-        if size > LARGEST_ANNOTATION and "ServerSideApply=true" not in application.options:
+        if size > _LARGEST_ANNOTATION and "ServerSideApply=true" not in application.options:
             reported.add(id(item))
             message = f"CRD {item.name} has {size:,} bytes, and {application.name} does not apply it server-side"
             yield finding("crd-too-large", item.at("metadata", "name"), message)
@@ -198,7 +186,7 @@ def _crds(world: World) -> Iterator[Finding]:
 def _before_crd(world: World) -> Iterator[Finding]:
     """Yield custom resources that are not applied after the tree's CRD that defines them."""
     crds = {
-        (str(item.spec.get("group")), str(mapping(item.spec.get("names")).get("kind"))): item
+        (str(item.spec.get("group")), str(mapping(item.spec, "names").get("kind"))): item
         for item in world.tree.of("CustomResourceDefinition")
     }
     if not crds:
@@ -243,7 +231,7 @@ def _reaches(tree: Tree, items: tuple[KubeObject, ...], start: KubeObject, targe
     by_id = {id(item): item for item in items}
 
     def needs(key: int) -> Iterator[int]:
-        for one in map(mapping, sequence(by_id[key].spec.get("dependsOn"))):
+        for one in maps(by_id[key].spec, "dependsOn"):
             found = same(tree, items, one.get("name"), str(one.get("namespace") or ""))
             yield from [id(found)] if found is not None else []
 

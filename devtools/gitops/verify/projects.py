@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from devtools.gitops.kinds import BUILTIN
-from devtools.gitops.tree.applications import plain_url
-from devtools.gitops.tree.read import KubeObject, mapping, sequence
-from devtools.gitops.verify.applications import ARGO, Application, World, clusters_of
+from devtools.gitops.tree.applications import ARGO, plain_url
+from devtools.gitops.tree.read import KubeObject, mapping, maps, sequence
+from devtools.gitops.verify.applications import Application, World, clusters_of
 from devtools.gitops.verify.argocd import objects_of
 from devtools.gitops.verify.finding import Finding, finding
 
@@ -37,7 +37,7 @@ def findings(world: World) -> Iterator[Finding]:
 
 
 def _sources(application: Application, project: KubeObject) -> Iterator[Finding]:
-    permitted = [str(one) for one in sequence(project.spec.get("sourceRepos"))]
+    permitted = [str(one) for one in sequence(project.spec, "sourceRepos")]
     for path, source in application.sources:
         url = str(source.get("repoURL") or "")
         denied = any(_is_repository(one[1:], url) for one in permitted if one.startswith("!"))
@@ -55,10 +55,10 @@ def _is_repository(pattern: str, url: str) -> bool:
 
 
 def _destination(world: World, application: Application, project: KubeObject) -> Iterator[Finding]:
-    destination = mapping(application.spec.get("destination"))
+    destination = mapping(application.spec, "destination")
     name, server = _cluster(world, str(destination.get("name") or ""), str(destination.get("server") or ""))
     namespace = str(destination.get("namespace") or "")
-    permitted = [mapping(one) for one in sequence(project.spec.get("destinations"))]
+    permitted = maps(project.spec, "destinations")
     if not any(_permits(one, name, server, namespace) for one in permitted) or any(
         _denies(one, name, server, namespace) for one in permitted
     ):
@@ -69,7 +69,7 @@ def _destination(world: World, application: Application, project: KubeObject) ->
 
 def _cluster(world: World, name: str, server: str) -> tuple[str, str]:
     """Return name and server of a destination; one of them is empty if the tree does not define it."""
-    secrets = [mapping(item.data.get("stringData")) for item in clusters_of(world.tree)]
+    secrets = [mapping(item.data, "stringData") for item in clusters_of(world.tree)]
     known = [(IN_CLUSTER, "https://kubernetes.default.svc")]
     known += [(str(data.get("name") or ""), str(data.get("server") or "")) for data in secrets]
     found = next((one for one in known if (name and name == one[0]) or (server and server == one[1])), (name, server))
@@ -121,13 +121,9 @@ def _permits_kind(project: KubeObject, group: str, kind: str, *, cluster: bool) 
     """Return whether a kind is allowed: cluster kinds must be listed, namespaced ones are allowed unless denied."""
     scope = "clusterResource" if cluster else "namespaceResource"
     allowed, denied = project.spec.get(f"{scope}Whitelist"), project.spec.get(f"{scope}Blacklist")
-    if any(_is_kind(one, group, kind) for one in sequence(denied)):
-        return False
-    if allowed is None:
-        return not cluster
-    return any(_is_kind(one, group, kind) for one in sequence(allowed))
 
+    def lists(entries: Any) -> bool:
+        patterns = ((str(one.get("group", "")), str(one.get("kind", ""))) for one in maps(entries))
+        return any(fnmatch.fnmatchcase(group, one) and fnmatch.fnmatchcase(kind, other) for one, other in patterns)
 
-def _is_kind(entry: Any, group: str, kind: str) -> bool:
-    one = mapping(entry)
-    return fnmatch.fnmatchcase(group, str(one.get("group", ""))) and fnmatch.fnmatchcase(kind, str(one.get("kind", "")))
+    return not lists(denied) and (not cluster if allowed is None else lists(allowed))

@@ -49,11 +49,9 @@ def _templates(made: Generated) -> Iterator[Finding]:
         if used:
             yield finding("go-template-off", item.at(*used[0]), "the template uses fields, but goTemplate is not true")
         return
-    options = sequence(item.spec.get("goTemplateOptions"))
-    if STRICT not in options:
-        yield finding(
-            "missingkey-not-error", item.at("spec", "goTemplate"), f"ApplicationSet {item.name} allows absent keys"
-        )
+    if STRICT not in sequence(item.spec, "goTemplateOptions"):
+        message = f"ApplicationSet {item.name} allows absent keys"
+        yield finding("missingkey-not-error", item.at("spec", "goTemplate"), message)
         return
     for path, text in written:
         for action in actions(text):
@@ -84,7 +82,7 @@ def _block(start: Location, number: int, column: int) -> Location:
 
 def _types(item: KubeObject) -> Iterator[Finding]:
     """Yield texts with placeholders in place of a boolean, number, list or map."""
-    spec = mapping(mapping(item.spec.get("template")).get("spec"))
+    spec = mapping(item.spec, "template", "spec")
     for path, text in texts(spec):
         kind = type_of(path)
         if "{{" in text and kind not in {None, "string", "any"} if isinstance(kind, str | None) else "{{" in text:
@@ -93,21 +91,14 @@ def _types(item: KubeObject) -> Iterator[Finding]:
             yield finding("templated-type", where, f"{dotted(path)} is a {word}, but the template writes text")
 
 
-def patch_document(item: KubeObject) -> Document | None:
-    """Return the templatePatch with placeholders for its actions; None if that is not YAML."""
+def _patch(item: KubeObject) -> Iterator[Finding]:
+    """Yield the mistakes of the templatePatch, read with placeholders for its actions."""
     text = item.spec.get("templatePatch")
-    if not isinstance(text, str):
-        return None
     lines = [
         "" if _ALONE.match(line) else _INLINE.sub(_PLACEHOLDER, line.replace('"{{', "{{").replace('}}"', "}}"))
-        for line in text.split("\n")
+        for line in (text if isinstance(text, str) else "").split("\n")
     ]
-    documents = parse_stream("\n".join(lines).encode(), item.document.file)
-    return documents[0] if documents else None
-
-
-def _patch(item: KubeObject) -> Iterator[Finding]:
-    document = patch_document(item)
+    document = next(iter(parse_stream("\n".join(lines).encode(), item.document.file)), None)
     if document is None:
         return
     start = item.at("spec", "templatePatch")
@@ -127,10 +118,10 @@ def _patch(item: KubeObject) -> Iterator[Finding]:
             hint = did_you_mean(key, ("metadata", "spec"))
             yield finding("patch-unknown-key", at((key,)), f"templatePatch has the unknown key {key!r}", hint)
     yield from _unknown_keys(data.get("spec"), (), at)
-    if "project" in mapping(data.get("spec")):
+    if "project" in mapping(data, "spec"):
         yield finding("patch-changes-project", at(("spec", "project")), "templatePatch sets spec.project")
-    template = sequence(mapping(mapping(item.spec.get("template")).get("spec")).get("sources"))
-    patched = mapping(data.get("spec")).get("sources")
+    template = sequence(item.spec, "template", "spec", "sources")
+    patched = mapping(data, "spec").get("sources")
     if template and isinstance(patched, list):
         yield from _lost_sources(template, patched, at)
 
@@ -158,9 +149,8 @@ def _lost_sources(template: list[Any], patched: list[Any], at: Any) -> Iterator[
     lost = [name for one in template if (name := _source_name(mapping(one))) not in left]
     if len(patched) < len(template) or any(name.startswith("ref ") for name in lost):
         names = ", ".join(lost) or f"{len(template) - len(patched)} of {len(template)}"
-        yield finding(
-            "patch-drops-source", at(("spec", "sources")), f"templatePatch replaces sources and loses: {names}"
-        )
+        message = f"templatePatch replaces sources and loses: {names}"
+        yield finding("patch-drops-source", at(("spec", "sources")), message)
 
 
 def _source_name(source: Mapping[str, Any]) -> str:
@@ -171,7 +161,7 @@ def _source_name(source: Mapping[str, Any]) -> str:
 
 def _globs(world: World, item: KubeObject) -> Iterator[Finding]:
     for path, git in git_generators(item.spec.get("generators"), ("spec", "generators")):
-        files = sequence(git.get("files"))
+        files = sequence(git, "files")
         deeper = git_files(world.tree, git) - git_files(world.tree, git, greedy=False)
         wide = next((n for n, one in enumerate(files) if "*" in str(mapping(one).get("path"))), None)
         if deeper and wide is not None:
@@ -186,9 +176,8 @@ def _failures(made: Generated) -> Iterator[Finding]:
         source = parameters.path or "its parameters"
         where = parameters.document.at() if parameters.document else made.item.at("spec", "template")
         if isinstance(error, MissingKey):
-            hint = ""
-            if error.chain.startswith(".metadata"):
-                hint = "only the clusters generator sets .metadata: combine the two in a matrix"
+            combined = "only the clusters generator sets .metadata: combine the two in a matrix"
+            hint = combined if error.chain.startswith(".metadata") else ""
             message = f"{source} has no {error.chain}, which ApplicationSet {made.item.name} reads"
             yield finding("template-key-missing", where, message, hint)
         else:
@@ -196,9 +185,9 @@ def _failures(made: Generated) -> Iterator[Finding]:
 
 
 def _wave(item: KubeObject) -> Iterator[Finding]:
-    metadata = mapping(mapping(item.spec.get("template")).get("metadata"))
-    if SYNC_WAVE in mapping(metadata.get("annotations")):
-        where = item.at("spec", "template", "metadata", "annotations", SYNC_WAVE)
+    path = ("template", "metadata", "annotations")
+    if SYNC_WAVE in mapping(item.spec, *path):
+        where = item.at("spec", *path, SYNC_WAVE)
         yield finding("wave-on-generated", where, f"ApplicationSet {item.name} gives its Applications a sync-wave")
 
 
@@ -214,17 +203,16 @@ def _components(world: World) -> Iterator[Finding]:
     for file, sets in readers.items():
         document = documents[file]
         data = mapping(document.data)
-        mentioned = frozenset(name for made in sets for name in _mentioned(made.item))
+        mentioned = {name for made in sets for name in _mentioned(made.item)}
         for key in data:
             if key in {"path", "values"}:
-                yield finding(
-                    "component-reserved-key", document.at((key,)), f"the top-level key {key!r} is overwritten"
-                )
+                message = f"the top-level key {key!r} is overwritten"
+                yield finding("component-reserved-key", document.at((key,)), message)
             elif key not in mentioned:
                 hint = did_you_mean(key, mentioned)
                 yield finding("component-unknown-key", document.at((key,)), f"no ApplicationSet reads {key!r}", hint)
             elif isinstance(data[key], Mapping):
-                yield from _nested(document, key, data[key], sets)
+                yield from _nested(document, key, data[key], sets, mentioned)
         yield from _numbers(document)
     if any(made.parameters for made in world.sets):
         for path, source in world.tree.by_path.items():
@@ -232,19 +220,18 @@ def _components(world: World) -> Iterator[Finding]:
                 yield finding("component-not-generated", source.documents[0].at(), "no ApplicationSet reads this file")
 
 
-def _nested(document: Document, key: str, value: Mapping[str, Any], sets: list[Generated]) -> Iterator[Finding]:
+def _nested(
+    document: Document, key: str, value: Mapping[str, Any], sets: list[Generated], mentioned: set[str]
+) -> Iterator[Finding]:
     """Yield the keys of a map that the templates read field by field, and never as a whole."""
     every = [action for made in sets for action in _actions(made.item)]
     whole = re.compile(rf"(?<![\w.])\$?\.{re.escape(key)}(?![\w.])")
     if any(whole.search(action) and not _BY_NAME.search(action) for action in every):
         return
-    mentioned = {name for made in sets for name in _mentioned(made.item)}
     for name in value:
         if name not in mentioned:
-            hint = did_you_mean(name, mentioned)
-            yield finding(
-                "component-unknown-key", document.at((key, name)), f"no ApplicationSet reads '{key}.{name}'", hint
-            )
+            message = f"no ApplicationSet reads '{key}.{name}'"
+            yield finding("component-unknown-key", document.at((key, name)), message, did_you_mean(name, mentioned))
 
 
 def _actions(item: KubeObject) -> Iterator[str]:

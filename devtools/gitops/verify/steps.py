@@ -29,8 +29,8 @@ def _steps(made: Generated) -> Iterator[Finding]:
         return
     base = ("spec", "strategy", "rollingSync", "steps")
     for number, step in enumerate(steps):
-        for index, one in enumerate(sequence(step.get("matchExpressions"))):
-            for place, value in enumerate(sequence(mapping(one).get("values"))):
+        for index, one in enumerate(sequence(step, "matchExpressions")):
+            for place, value in enumerate(sequence(one, "values")):
                 if not isinstance(value, str):
                     where = made.item.at(*base, number, "matchExpressions", index, "values", place)
                     yield finding("unquoted-wave", where, f"a step compares labels with {value!r}, which is not text")
@@ -49,7 +49,7 @@ def _steps(made: Generated) -> Iterator[Finding]:
 
 def _manual(item: KubeObject) -> Iterator[Finding]:
     steps = steps_of(item.spec)
-    policy = mapping(mapping(mapping(item.spec.get("template")).get("spec")).get("syncPolicy"))
+    policy = mapping(item.spec, "template", "spec", "syncPolicy")
     patch = str(item.spec.get("templatePatch") or "")
     if not steps or "automated" in policy or "automated:" in patch:
         return
@@ -64,7 +64,7 @@ def _progressive(world: World) -> Iterator[Finding]:
     """Check the controller's parameters, if the tree has them; otherwise only the cluster has them."""
     names = [made.item.name for made in world.sets if steps_of(made.item.spec)]
     for parameters in world.tree.of("ConfigMap", ""):
-        value = mapping(parameters.data.get("data")).get(_PROGRESSIVE)
+        value = mapping(parameters.data, "data").get(_PROGRESSIVE)
         if names and parameters.name == "argocd-cmd-params-cm" and str(value).lower() != "true":
             where = parameters.at("data", _PROGRESSIVE)
             yield finding("progressive-syncs-off", where, f"{', '.join(names)} have RollingSync steps")
@@ -76,7 +76,7 @@ def _waves(world: World) -> Iterator[Finding]:
     if len(waves) < 2:  # noqa: PLR2004 - one wave orders nothing
         return
     settings = [item for item in world.tree.of("ConfigMap", "") if item.name == "argocd-cm"]
-    if any(_HEALTH in mapping(item.data.get("data")) for item in settings):
+    if any(_HEALTH in mapping(item.data, "data") for item in settings):
         return
     first = next(one for one in world.applications if not one.generated and SYNC_WAVE in one.annotations)
     where = settings[0].at("data") if settings else first.at("metadata", "annotations", SYNC_WAVE)
@@ -88,6 +88,5 @@ def _annotations(world: World) -> Iterator[Finding]:
     for item in world.tree.objects:
         value = item.annotations.get(SYNC_WAVE)
         if value is not None and not isinstance(value, str):
-            yield finding(
-                "unquoted-wave", item.at("metadata", "annotations", SYNC_WAVE), f"{SYNC_WAVE} is the number {value}"
-            )
+            where = item.at("metadata", "annotations", SYNC_WAVE)
+            yield finding("unquoted-wave", where, f"{SYNC_WAVE} is the number {value}")
