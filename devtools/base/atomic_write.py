@@ -1,13 +1,22 @@
-"""Atomic file writes: readers see the old file or the whole new one, even if a writer is killed."""
+"""Atomic file writes: readers see the old file or the whole new one, even if a writer is killed.
+
+And temporary directories that a killed process does not leave behind for good.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from devtools.base.open_file import check_inside
 
 OWN = ".devtools"  # the directory in a repository for generated files
+_PRIVATE = "devtools-private-"
 
 
 def own_directory(root: Path) -> Path:
@@ -42,3 +51,35 @@ def write_whole(path: Path, content: bytes | str, *, mode: int = 0o644, lasting:
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def private_directory(purpose: str) -> Iterator[Path]:
+    """Make a temporary directory that only this user may read, and delete it at the end.
+
+    The process keeps it locked. Those of killed processes, which nothing locks, are deleted first.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{_PRIVATE}*/"):
+        with contextlib.suppress(OSError), _locked(left, fcntl.LOCK_NB):
+            shutil.rmtree(left)
+    with contextlib.ExitStack() as stack:
+        while True:  # another process may delete it before it is locked
+            made = tempfile.TemporaryDirectory(prefix=f"{_PRIVATE}{purpose}-")
+            with contextlib.suppress(FileNotFoundError):
+                stack.enter_context(_locked(Path(made.name)))
+                break
+        yield Path(stack.enter_context(made))  # deleted before it is unlocked
+
+
+@contextlib.contextmanager
+def _locked(directory: Path, flags: int = 0) -> Iterator[None]:
+    """Lock a directory of this user; raises FileNotFoundError if it is gone then, OSError if it cannot be locked."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if os.fstat(descriptor).st_uid != os.getuid():
+            raise PermissionError
+        fcntl.flock(descriptor, fcntl.LOCK_EX | flags)
+        directory.stat()
+        yield
+    finally:
+        os.close(descriptor)

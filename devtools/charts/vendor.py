@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from devtools.base.atomic_write import write_whole
+from devtools.base.atomic_write import private_directory, write_whole
 from devtools.base.open_file import read_file, read_source, sha256_of
 from devtools.charts.archive import inspect_archive, moved_from
 from devtools.charts.crds import inspect_crds
@@ -82,8 +82,8 @@ class Vendor:
     @contextmanager
     def _private_helm(self) -> Iterator[HelmCharts]:
         """Return helm with a directory for credentials: outside the tree, where a killed run would leave them."""
-        with tempfile.TemporaryDirectory(prefix="devtools-helm-") as home:
-            yield self._helm(Path(home))
+        with private_directory("helm") as home:
+            yield self._helm(home)
 
     def _checked(self, helm: HelmCharts, entry: LockEntry, source: str, work: Path) -> tuple[Path, Vendored]:
         """Fetch an archive below `work`, with its dependencies, and inspect it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devtools.app.environment import App
+from devtools.base.atomic_write import private_directory
 from devtools.config.root_causes import FEW
 from devtools.errors import ConfigError, EnvironmentFault, ExitCode, Problem
 
@@ -73,8 +73,8 @@ def dependencies(app: App, *, check: bool, output: str) -> ExitCode:
     for directory in charts:
         found = read(directory)
         if not check and any(item.state != "ok" for item in found):
-            with tempfile.TemporaryDirectory(prefix="devtools-charts-") as home:
-                problems += _builder(app, Path(home)).build(directory)
+            with private_directory("charts") as home:
+                problems += _builder(app, home).build(directory)
             found = read(directory)
         rows += [
             {
@@ -125,19 +125,19 @@ def _vendor_own(
     problems: list[Problem] = []
     for chart in charts:
         fetched: list[dict[str, Any]] = []
-        with tempfile.TemporaryDirectory(prefix="devtools-charts-") as home:
+        with private_directory("charts") as home:
 
-            def fetch(entry: LockEntry, home: str = home, fetched: list[dict[str, Any]] = fetched) -> Path:
+            def fetch(entry: LockEntry, home: Path = home, fetched: list[dict[str, Any]] = fetched) -> Path:
                 chart = entry.where.file.parent  # the charts that depend on it
                 app.say(f"vendoring {entry.name} {entry.version} for platform/{chart.name}")
                 place = "" if PUBLISHER in source and entry.publisher == "platform" else source
-                archive, done = maker.fetch(entry, Path(home), place)
+                archive, done = maker.fetch(entry, home, place)
                 there = app.settings.root / chart / "charts" / archive.name
                 is_same = there.is_file() and sha256_of(there) == done.sha256
                 fetched.append(_row(replace(done, chart=f"platform/{chart.name}/{entry.name}", changed=not is_same)))
                 return archive
 
-            wrong = _builder(app, Path(home), fetch).build(chart)
+            wrong = _builder(app, home, fetch).build(chart)
         problems += wrong
         rows += [] if wrong else fetched  # none of its archives is in the tree
     return rows, problems
@@ -216,12 +216,12 @@ def outdated(app: App, source: str, output: str, *, fail: bool = False) -> ExitC
     if local is None:
         app.toolchain.ensure(("helm",), progress=app.say)
     rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory(prefix="devtools-helm-") as home:
+    with private_directory("helm") as home:
         for entry in entries:
             if local is not None:
                 latest, problem = local[entry.pin], ""
             else:
-                latest, problem = latest_of(entry, place, helm_charts(app, Path(home)), app.runner, chart_keys(app))
+                latest, problem = latest_of(entry, place, helm_charts(app, home), app.runner, chart_keys(app))
             is_newer = latest != entry.ref if entry.git and not place else newer(latest, entry.version)
             state = "unknown" if not latest else "outdated" if is_newer else "current"
             rows.append(

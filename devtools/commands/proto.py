@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from devtools.app.environment import App
-from devtools.base.atomic_write import own_directory, write_whole
+from devtools.base.atomic_write import own_directory, private_directory, write_whole
 from devtools.base.machine_json import json_text, read_json
 from devtools.base.open_file import read_source
 from devtools.base.yaml_positions import parse
@@ -88,8 +87,8 @@ def breaking(app: App, against: str = "", output: str = "text") -> ExitCode:
     if f"{DIRECTORY}/buf.yaml" not in there:
         text = f"{ref} has no {DIRECTORY}/buf.yaml: there is nothing to break yet"
         return _done(app, output, module, "breaking", "nothing to compare", text)
-    with tempfile.TemporaryDirectory(prefix="devtools-proto-") as scratch:
-        archive = Path(scratch) / "against.tar"
+    with private_directory("proto") as scratch:
+        archive = scratch / "against.tar"
         workspace = [name for name in _WORKSPACE if name in there]
         paths = [DIRECTORY, *workspace, *(_MODULES if workspace else ())]
         _must(app, git.archive(commit, paths, archive), f"cannot read {DIRECTORY} of {ref}")

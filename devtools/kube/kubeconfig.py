@@ -12,11 +12,11 @@ import binascii
 import re
 import shutil
 import ssl
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from devtools.base.atomic_write import private_directory
 from devtools.base.machine_yaml import read_yaml
 from devtools.base.open_file import read_file
 from devtools.errors import EnvironmentFault
@@ -116,8 +116,8 @@ def _context(credentials: Credentials) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if credentials.certificate and credentials.key:
-        with tempfile.TemporaryDirectory(prefix="devtools-") as private:  # mode 0700; ssl reads files only
-            pair = Path(private) / "pair.pem"
+        with private_directory("tls") as private:  # mode 0700; ssl reads files only
+            pair = private / "pair.pem"
             pair.write_bytes(credentials.certificate + b"\n" + credentials.key)
             context.load_cert_chain(pair, password="")  # otherwise OpenSSL asks for a key's passphrase on the terminal
     return context

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from devtools.base.atomic_write import private_directory
 from devtools.base.machine_json import read_json
 from devtools.base.machine_yaml import json_for_yaml
 from devtools.errors import DevtoolsError, Interrupted, TimedOut
@@ -139,10 +139,10 @@ class Renderer:
 @contextlib.contextmanager
 def renderer(program: Path, runner: Runner, kubeconfig: Path | None = None, context: str = "") -> Iterator[Renderer]:
     """Yield a renderer, and delete its directories afterwards."""
-    with tempfile.TemporaryDirectory(prefix="devtools-helm-") as home:
+    with private_directory("helm") as home:
         yield Renderer(
             program=program,
-            home=Path(home),
+            home=home,
             runner=runner,
             workers=os.cpu_count() or 1,
             kubeconfig=kubeconfig or Path(),

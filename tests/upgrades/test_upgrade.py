@@ -279,6 +279,25 @@ def test_layer_files_that_name_the_version_follow(repo: Repo, source: str) -> No
     assert all(path.exists() for path in pins.values())
 
 
+def test_an_upgrade_that_was_killed_is_finished_by_the_same_command(repo: Repo) -> None:
+    """It had written the archive and a layer file, and neither the other layer file nor the lock."""
+    first, second = repo.root / "layers/10-web.yaml", repo.root / "layers/20-more.yaml"
+    first.write_text(LAYER.replace("acme/web", "acme/web@1.0.0"))
+    second.write_text("stage: more\nreleases: [{name: more, namespace: ns, chart: acme/web@1.0.0}]\n")
+    before = repo.tree()
+    assert repo.upgrade().code is ExitCode.OK
+    after = repo.tree()
+    for path in (LOCK, OLD, "layers/20-more.yaml"):
+        (repo.root / path).write_bytes(before[path])
+    rehearsed = repo.upgrade(dry_run=True, output="text")
+    assert rehearsed.code is ExitCode.CONFIG
+    done = repo.upgrade()
+    assert done.code is ExitCode.OK, done.err
+    assert "layers/10-web.yaml: acme/web@1.1.0 is not locked yet, so it is acme/web@1.0.0 again" in done.err
+    assert repo.tree() == after
+    assert {one["release"] for one in done.document["environments"][0]["releases"]} == {"shop/web", "ns/more"}
+
+
 @pytest.mark.parametrize(("version", "hint"), [("1.0.7", "there is 1.0.0 and 1.1.0"), ("9.9.9", "there is 1.1.0")])
 def test_a_version_that_is_not_there(repo: Repo, version: str, hint: str) -> None:
     before = repo.tree()

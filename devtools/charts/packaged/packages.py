@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from devtools.base.archives import packed
-from devtools.base.atomic_write import write_whole
+from devtools.base.atomic_write import private_directory, write_whole
 from devtools.base.open_file import read_file
 from devtools.charts.packaged.kustomization import NAMES, kustomization_in
 from devtools.charts.packaged.manifests import chart_files, syntax_problems
@@ -47,8 +46,8 @@ class Kustomize:
 
         Raises ConfigError with kustomize's message.
         """
-        with tempfile.TemporaryDirectory(prefix="devtools-kustomize-") as home:
-            root = Path(home).resolve() / "repository"
+        with private_directory("kustomize") as home:
+            root = home.resolve() / "repository"
             for path, content in sources.files.items():
                 (root / path).parent.mkdir(parents=True, exist_ok=True)
                 (root / path).write_bytes(content)

@@ -5,7 +5,6 @@ With `--manifests` each is rendered with helm, with the values in Argo CD's orde
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devtools.app.environment import App
+from devtools.base.atomic_write import private_directory
 from devtools.commands.gitops.verify import repository_url, settings_of
 from devtools.errors import ConfigError, EnvironmentFault, ExitCode, raise_problems
 
@@ -190,7 +190,7 @@ def checked_out(app: App, root: Path, ref: str) -> Iterator[Path]:
     commit = app.runner.run(git.commit_of(ref)).stdout.strip()
     if not commit:
         raise ConfigError(f"{ref} is not a commit of {root}", hint="name a branch, a tag or a commit: --from main")
-    with tempfile.TemporaryDirectory(prefix="devtools-gitops-") as scratch:
+    with private_directory("gitops") as scratch:
         archive, into = Path(scratch, "tree.tar"), Path(scratch, "tree")
         into.mkdir()
         result = app.runner.run(git.archive(commit, ["."], archive))
@@ -208,10 +208,10 @@ def _add_manifests(app: App, document: dict[str, Any], found: Generated, sources
     helm, root = app.tool("helm"), found.tree.root
     applications = {(group.name, item.name): item for group in found.groups for item in group.applications}
     rows = {(group["name"], row["name"]): row for group in document["groups"] for row in group["applications"]}
-    with tempfile.TemporaryDirectory(prefix="devtools-gitops-") as scratch:
+    with private_directory("gitops") as scratch:
         for name, row in rows.items():
             parts = [
-                render(applications[name], one, _chart(app, root, one.source), root, helm, app.runner, Path(scratch))
+                render(applications[name], one, _chart(app, root, one.source), root, helm, app.runner, scratch)
                 for one in sources[name]
             ]
             objects = [item for part in parts for item in read_documents(part.text) if item]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import re
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from devtools.app.environment import App
+from devtools.base.atomic_write import private_directory
 from devtools.base.open_file import read_source
 from devtools.errors import ConfigError, ExitCode, Location, Problem, config_error
 
@@ -66,8 +66,8 @@ def import_helmfile(app: App, typed: Arguments) -> ExitCode:
     _refuse(places, typed)
     app.say(f"helmfile executes the templates of {places.shown(file)}, with exec and readFile")
     app.toolchain.ensure(("helm", "helmfile"), progress=app.say)
-    with tempfile.TemporaryDirectory(prefix="devtools-import-") as home:
-        program = HelmfileProgram(app=app, file=file, home=Path(home), has_hooks=places.has_hooks())
+    with private_directory("import") as home:
+        program = HelmfileProgram(app=app, file=file, home=home, has_hooks=places.has_hooks())
         read = _read(program, out, typed, texts)
     helmfile = Helmfile(
         file=file,

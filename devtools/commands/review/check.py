@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from devtools.app.environment import App
 from devtools.app.options import Options
+from devtools.base.atomic_write import private_directory
 from devtools.base.open_file import relative
 from devtools.base.words import plural
 from devtools.checks.findings import Finding, KeyPath, merged, of_rendering
@@ -51,9 +51,9 @@ def check(app: App, name: str, options: Options, *, server: bool = False) -> Exi
 
     app.toolchain.ensure(("helm",), progress=app.say)
     _stacks(app, name, options, done, shown)
-    with tempfile.TemporaryDirectory(prefix="devtools-check-") as home:
-        _charts(app, Path(home), done, shown)
-        _objects(app, Path(home), done, shown)
+    with private_directory("check") as home:
+        _charts(app, home, done, shown)
+        _objects(app, home, done, shown)
     if server and done.objects:
         from devtools.checks.server import rehearsed
         from devtools.commands.review.control_plane import control_plane

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 
 from devtools.app.environment import App
+from devtools.base.atomic_write import private_directory
 from devtools.base.words import did_you_mean
 from devtools.charts.lock import LockEntry
 from devtools.commands.charts import chart_keys, helm_charts
@@ -48,8 +47,8 @@ def _newest(app: App, entry: LockEntry, source: str, within: str = "") -> tuple[
 
     if _is_local(source):
         return newest([one for one in _in_directory(entry, source) if within in {"", one}]), ""
-    with tempfile.TemporaryDirectory(prefix="devtools-helm-") as home:
-        return latest_of(entry, source, helm_charts(app, Path(home)), app.runner, chart_keys(app), within)
+    with private_directory("helm") as home:
+        return latest_of(entry, source, helm_charts(app, home), app.runner, chart_keys(app), within)
 
 
 def _is_local(source: str) -> bool:

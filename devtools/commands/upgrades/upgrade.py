@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import re
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devtools.app.environment import App
+from devtools.base.atomic_write import private_directory
 from devtools.base.key_types import EXACT
 from devtools.charts.lock import LockEntry
 from devtools.commands.charts import charts_lock, chosen_entries, place_of, vendor_for
@@ -56,13 +56,15 @@ def upgrade(app: App, typed: Arguments) -> ExitCode:
         hint = f"write chart: {new.pin} in the layer files"
         raise ConfigError(f"chart '{new.pin}' is locked already, at {pinned.where}", hint=hint)
     lock = contextlib.nullcontext() if typed.dry_run else charts_lock(app, "charts.upgrade")
-    with lock, tempfile.TemporaryDirectory(prefix="devtools-upgrade-") as work:
-        return _upgrade(app, typed, old, new, source, Path(work))
+    with lock, private_directory("upgrade") as work:
+        return _upgrade(app, typed, old, new, source, work)
 
 
 def _upgrade(app: App, typed: Arguments, old: LockEntry, new: LockEntry, source: str, work: Path) -> ExitCode:
-    from devtools.commands.upgrades.writing import changes_of, write
+    from devtools.commands.upgrades.writing import changes_of, undo_interrupted, write
 
+    if not typed.dry_run:
+        undo_interrupted(app, old, new)
     archive, fetched = _fetched(app, typed, new, source, work / "new")
     new = replace(new, sha256=fetched.sha256, commit=fetched.commit)
     found = _compared(app, typed, (old, new), archive, source, work / "old")

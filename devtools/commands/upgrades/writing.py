@@ -87,6 +87,13 @@ def write(app: App, archive: Path, target: Path, changes: Mapping[Path, bytes], 
         unused.unlink(missing_ok=True)
 
 
+def undo_interrupted(app: App, old: LockEntry, new: LockEntry) -> None:
+    """Restore layer files that name the new version before it is locked: an upgrade was killed between the writes."""
+    for path, text in _layers(app, new, old).items():
+        app.say(f"{path.relative_to(app.settings.root)}: {new.pin} is not locked yet, so it is {old.pin} again")
+        write_whole(path, text, lasting=True)
+
+
 def _layers(app: App, old: LockEntry, new: LockEntry) -> dict[Path, bytes]:
     changes: dict[Path, bytes] = {}
     for path in sorted(app.settings.layers.glob("*.yaml")):

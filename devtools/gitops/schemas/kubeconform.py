@@ -6,11 +6,11 @@ Kinds of Kubernetes itself have no CRD and are not checked, because their schema
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from devtools.base.atomic_write import private_directory
 from devtools.checks.kubeconform import faults_of, schema_file
 from devtools.checks.schemas import schemas_of
 from devtools.gitops.schemas import NOT_SERVED, Checked, Rejection, counted, kind_of, without_status
@@ -24,8 +24,8 @@ def check(program: Path, runner: Runner, objects: Sequence[Mapping[str, Any]], c
     schemas = schemas_of({}, [crd for kind, crd in crds.items() if kind in kinds])
     applied = [(index, item) for index, item in enumerate(objects) if kind_of(item)[0] not in NOT_SERVED]
     known = [(index, without_status(item)) for index, item in applied if schema_file(item) in schemas]
-    with tempfile.TemporaryDirectory(prefix="devtools-schemas-") as scratch:
-        faults = list(faults_of(program, runner, schemas, [item for _, item in known], Path(scratch)))
+    with private_directory("schemas") as scratch:
+        faults = list(faults_of(program, runner, schemas, [item for _, item in known], scratch))
     return Checked(
         by=f"kubeconform {version}",
         rejections=tuple(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from devtools.base.atomic_write import private_directory
 from devtools.errors import ConfigError, EnvironmentFault
 from devtools.process.runner import Command, Runner
 
@@ -64,7 +64,7 @@ class Repository:
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """Yield a temporary work tree of HEAD, which is removed in any case."""
-        with tempfile.TemporaryDirectory(prefix="devtools-gitops-") as directory:
+        with private_directory("gitops") as directory:
             tree = Path(directory, self.top.name)  # a stack may be named after its directory
             try:
                 self._run(*_NO_HOOKS, "worktree", "add", "--quiet", "--detach", str(tree), "HEAD")

@@ -6,11 +6,11 @@ a Docker engine or an archive on this machine. Simulated pods need no images.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from devtools.base.atomic_write import private_directory
 from devtools.clusters.ctr import Ctr, OnNode, parse_images
 from devtools.clusters.embedded.node.daemons import PATH
 from devtools.clusters.external_program import Program
@@ -42,8 +42,8 @@ class NodeImages:
         """Load one image; unless it was requested by name, only if that needs neither a pull nor a build."""
 
         def load() -> Preloaded:
-            with tempfile.TemporaryDirectory(prefix="devtools-image-") as directory:
-                return self._loaded(image, self._archive(image, Path(directory), asked=asked), asked=asked)
+            with private_directory("image") as directory:
+                return self._loaded(image, self._archive(image, directory, asked=asked), asked=asked)
 
         return attempted(image, load)
 
