@@ -276,8 +276,8 @@ class Engine:
         from devtools.releases.cleanup import stack_crds
 
         crds = stack_crds(self._session.kube, self._plan.stack.name)
-        kept = f"{plural(len(crds), 'CRD is', 'CRDs are')} kept, with every object of their kinds"
-        return End(reason=kept, hint="invoke down --crds removes them") if crds else end
+        reason = f"{plural(len(crds), 'CRD is', 'CRDs are')} kept, with every object of their kinds"
+        return End(reason=reason, hint="invoke down --crds removes them") if crds else end
 
 
 def announce(plan: Plan, *, dry_run: bool) -> PlanMade:
