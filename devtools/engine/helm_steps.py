@@ -11,7 +11,7 @@ from typing import Any
 
 from devtools.charts.crds import has_crds
 from devtools.engine.prestart import LONGEST, Prestart
-from devtools.errors import DevtoolsError, Interrupted
+from devtools.errors import Interrupted
 from devtools.events import Notice
 from devtools.helm.commands import Deployed, parse_upgrade
 from devtools.helm.labels import LABEL_CHART, LABEL_DIGEST, LABEL_LAUNCH, LABEL_LAYER, LABEL_STACK
@@ -81,17 +81,12 @@ class HelmSteps:
         wait, warn = session.wait_for(release), partial(session.warn, release)
         recreation = Policy(attempts=1, recover=partial(overcome, session.kube, step, wait, warn))
         retries = Retries(wait, warn, {**POLICIES, Refused: recreation})
-        while True:
-            try:
-                deployed = self._attempt(step, clear=retries.clear)
-            except DevtoolsError as error:
-                retries.after(error)
-            else:
-                self._prestarted.start_dependents(release.id)
-                return deployed
+        deployed = retries.run(partial(self._attempt, step, retries))
+        self._prestarted.start_dependents(release.id)
+        return deployed
 
-    def _attempt(self, step: Step, *, clear: bool) -> Deployed:
-        """Upgrade once; `clear` says that an earlier attempt may have left something to clean up."""
+    def _attempt(self, step: Step, retries: Retries) -> Deployed:
+        """Upgrade once, after cleaning up what an earlier attempt may have left."""
         release, session = step.release, self._session
         # a process that waits holds no slot
         labels, create = {LABEL_STACK: self._stack}, release.create_namespace
@@ -104,7 +99,7 @@ class HelmSteps:
         with session.slots.hold(release.id):
             if session.cancel.is_set():  # while it waited for its turn
                 raise Interrupted(session.cancel.reason)
-            self._clear(step, again=clear)
+            self._clear(step, again=retries.clear)
             launch = self._prestarted.claim(step) or self._launch(step)
             launch.give(session.values[step.id])
             self._prestarted.start_dependents(step.id)
@@ -140,13 +135,7 @@ class HelmSteps:
         command = self._session.helm.uninstall(release.id, timeout=release.timeout)
         retries = Retries(self._session.wait_for(release), partial(self._session.warn, release))
         try:
-            while True:
-                try:
-                    self._run(release, "uninstall", command)
-                except DevtoolsError as error:
-                    retries.after(error)
-                else:
-                    return
+            retries.run(partial(self._run, release, "uninstall", command))
         except Failure as error:
             if found := refused_deletions(self._session.kube, objects):
                 hint = "allow this user to get, list and delete the kinds that the chart makes"

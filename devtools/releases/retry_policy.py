@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from devtools.charts.crds import files_of
 from devtools.config.values import secret_shapes
@@ -27,6 +27,7 @@ from devtools.releases.facts import record_path
 from devtools.releases.recovery import newest
 from devtools.releases.recreate import refused
 
+T = TypeVar("T")
 _NO_THREAD = re.compile(r"failed to create new OS thread|fatal error: newosproc|pthread_create failed")
 _NO_ANSWER = re.compile(
     r"connection refused|no endpoints available|not found|timeout|deadline exceeded|x509|EOF|no route|no such host"
@@ -225,14 +226,7 @@ POLICIES: Policies = {
 
 
 class Retries:
-    """The retries of one operation; `clear` says whether an earlier attempt may have left something to clean up.
-
-    while True:
-        try:
-            return attempt(clear=retries.clear)
-        except DevtoolsError as error:
-            retries.after(error)
-    """
+    """The retries of one operation; `clear` says whether an earlier attempt may have left something to clean up."""
 
     def __init__(self, wait: Wait, warn: Callable[[str], None], policies: Policies = POLICIES) -> None:
         """`warn` reports each retry."""
@@ -241,7 +235,15 @@ class Retries:
         self._first: dict[type[DevtoolsError], float] = {}  # when each kind of failure occurred first
         self.clear = False
 
-    def after(self, failure: DevtoolsError) -> None:
+    def run(self, attempt: Callable[[], T]) -> T:
+        """Return the result of the first attempt that succeeds."""
+        while True:
+            try:
+                return attempt()
+            except DevtoolsError as error:
+                self._prepare(error)
+
+    def _prepare(self, failure: DevtoolsError) -> None:
         """Prepare the next attempt by the policy; raise `failure` if there is none, Interrupted on cancel."""
         kind, now = type(failure), time.monotonic()
         policy = self._policies.get(kind)

@@ -33,13 +33,13 @@ _TESTS = frozenset({"Job", "Pod"})
 CLEARED_IN = 120.0  # seconds that the deletion of an earlier run's objects may take
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True)
 class TestResult:
     """How a test ended."""
 
     verdict: Verdict
     reason: str = ""
-    details: Sequence[str] = ()
+    details: tuple[str, ...] = ()
     timed_out: bool = False
 
 
@@ -47,7 +47,7 @@ class Smoke:
     """Runs the tests of smoke releases on one cluster."""
 
     def __init__(self, session: Session, note: Callable[[DevtoolsError], None]) -> None:
-        """`session` has everything it needs; `note` gets errors that concern the whole run."""
+        """`note` gets errors that concern the whole run."""
         self._session = session
         self._note = note
         self._kube = session.kube
@@ -81,10 +81,11 @@ class Smoke:
             raise Interrupted(self._session.cancel.reason or "interrupted")
         if not result.ok:
             failure = classify(result.stderr)
-            is_away = failure.kind == "away"
-            if is_away:
-                self._kube.check()
-            raise (Outage if is_away else DevtoolsError)(f"cannot read the tests of {release.id}: {failure.text}")
+            message = f"cannot read the tests of {release.id}: {failure.text}"
+            if failure.kind != "away":
+                raise DevtoolsError(message)
+            self._kube.check()
+            raise Outage(message)
         return parse_tests(result.stdout)
 
     def _make(self, release: ReleaseId, hooks: Sequence[dict[str, Any]]) -> None:
@@ -112,56 +113,32 @@ class Smoke:
 
     def _test(self, test: Test, record: RecordGuard) -> TestFinished:
         """Run one test from start to end without raising."""
+        about: dict[str, Any] = {"release": str(test.release.id), "layer": test.release.layer, "test": test.name}
         with self._slots:
-            return self._finished(test, record)
-
-    def _finished(self, test: Test, record: RecordGuard) -> TestFinished:
-        release, started = test.release, time.monotonic()
-        where = str(release.id)
-        begins = not self._session.cancel.is_set()
-        if begins:
-            self._bus.emit(TestStarted(release=where, layer=release.layer, test=test.name))
-        end = self._safely(test, record, Verdict.INTERRUPTED if begins else Verdict.SKIPPED)
-        finished = TestFinished(
-            release=where,
-            layer=release.layer,
-            test=test.name,
-            verdict=end.verdict,
-            seconds=time.monotonic() - started,
-            reason=end.reason,
-            details=tuple(end.details),
-            timed_out=end.timed_out,
-        )
-        self._bus.emit(finished)
-        return finished
-
-    def _retries(self, release: Release) -> Retries:
-        return Retries(self._session.wait_for(release), partial(self._warn, release))
-
-    def _attempts(self, test: Test, record: RecordGuard) -> TestResult:
-        """Run a test, again after an outage."""
-        retries = self._retries(test.release)
-        while True:
-            try:
-                return self._run(test, record)
-            except DevtoolsError as error:
-                retries.after(error)
+            started, begins = time.monotonic(), not self._session.cancel.is_set()
+            if begins:
+                self._bus.emit(TestStarted(**about))
+            end = self._safely(test, record, Verdict.INTERRUPTED if begins else Verdict.SKIPPED)
+            finished = TestFinished(**about, **vars(end), seconds=time.monotonic() - started)
+            self._bus.emit(finished)
+            return finished
 
     def _safely(self, test: Test, record: RecordGuard, interrupted: Verdict) -> TestResult:
-        """Return how it ended; record errors of the whole run. `interrupted` is that of Ctrl-C."""
+        """Run it, again after an outage; record errors of the whole run. `interrupted` is the verdict of Ctrl-C."""
+        retries = Retries(self._session.wait_for(test.release), partial(self._warn, test.release))
         try:
-            return self._attempts(test, record)
+            return retries.run(partial(self._run, test, record))
         except Interrupted as error:
-            return TestResult(verdict=interrupted, reason=error.message)
+            return TestResult(interrupted, error.message)
         except EnvironmentFault as error:
             self._note(error)
-            return TestResult(verdict=Verdict.SKIPPED, reason=error.message)
+            return TestResult(Verdict.SKIPPED, error.message)
         except DevtoolsError as error:
-            return TestResult(verdict=Verdict.FAILED, reason=error.message)
+            return TestResult(Verdict.FAILED, error.message)
         except Exception as error:  # noqa: BLE001 - the other tests must be able to end in order
             bug = self._session.bug(error)
             self._note(bug)
-            return TestResult(verdict=Verdict.FAILED, reason=bug.message)
+            return TestResult(Verdict.FAILED, bug.message)
 
     def _run(self, test: Test, record: RecordGuard) -> TestResult:
         """Run `helm test` for one hook while watching the objects it makes."""
@@ -219,21 +196,18 @@ class Smoke:
         """Return the outcome from Helm's result and the watched objects."""
         if watch.symptom:
             failure = watch.detector.failure(watch.symptom, logs=False)
-            return TestResult(verdict=Verdict.FAILED, reason=failure.message, details=(*failure.details, *watch.tail))
+            return TestResult(Verdict.FAILED, failure.message, (*failure.details, *watch.tail))
         if self._session.cancel.is_set() and not result.ok:
-            reason = self._session.cancel.reason
-            return TestResult(verdict=Verdict.INTERRUPTED, reason=reason, details=tuple(watch.tail))
+            return TestResult(Verdict.INTERRUPTED, self._session.cancel.reason, tuple(watch.tail))
         if watch.is_gone and not result.ok:
             gone = f"its {watch.test.kind} was deleted while it ran"
             if watch.test.is_deleted_on_failure:
                 gone = "it failed, and Helm deleted it by its hook-delete-policy before the reason could be read"
-            return TestResult(verdict=Verdict.FAILED, reason=watch.exit() or gone, details=tuple(watch.tail))
+            return TestResult(Verdict.FAILED, watch.exit() or gone, tuple(watch.tail))
         if not result.ok:
             return self._failure(watch, result)
         if watch.test.name not in result.stdout:
-            return TestResult(
-                verdict=Verdict.FAILED, reason="helm did not run it: the release's record does not hold it any more"
-            )
+            return TestResult(Verdict.FAILED, "helm did not run it: the release's record does not hold it any more")
         return self._success(watch)
 
     def _success(self, watch: Watch) -> TestResult:
@@ -241,21 +215,16 @@ class Smoke:
         real, nodes = self._session.real_node, watch.nodes()
         if real is not None and nodes != {real}:
             reason = "no real node ran it" if nodes else "its pod was deleted before its status could be read"
-            return TestResult(verdict=Verdict.SIMULATED, reason=reason)
+            return TestResult(Verdict.SIMULATED, reason)
         skipped = watch.skipped()
-        return (
-            TestResult(verdict=Verdict.PASSED)
-            if skipped is None
-            else TestResult(verdict=Verdict.SKIPPED, reason=skipped)
-        )
+        return TestResult(Verdict.PASSED) if skipped is None else TestResult(Verdict.SKIPPED, skipped)
 
     def _failure(self, watch: Watch, result: Result) -> TestResult:
         """Return the Job's or container's own reason, else Helm's; a successful test has passed whatever Helm says."""
         test = watch.test
         failure = classify(result.stderr)
-        text = failure.text
         if watch.ended == "complete":
-            why = "helm did not notice" if result.cancelled else f"helm: {text}"
+            why = "helm did not notice" if result.cancelled else f"helm: {failure.text}"
             self._warn(test.release, f"{test.name} succeeded, but {why}")
             return self._success(watch)
         if fault := thread_limit(result):
@@ -263,16 +232,15 @@ class Smoke:
         if failure.kind == "away":
             self._kube.check()
             raise Outage(
-                f"the cluster became unreachable during test {test.name}: {text}", hint="invoke cluster.status"
+                f"the cluster became unreachable during test {test.name}: {failure.text}", hint="invoke cluster.status"
             )
         if late := watch.expiry():
             if watch.has_passed():
                 return self._success(watch)
-            reason = f"{late}; {test.deadline.hint}"
-            return TestResult(verdict=Verdict.FAILED, reason=reason, details=tuple(watch.tail), timed_out=True)
-        reason = watch.exit() or watch.message or ("timed out" if result.timed_out else text)
+            return TestResult(Verdict.FAILED, f"{late}; {test.deadline.hint}", tuple(watch.tail), timed_out=True)
+        reason = watch.exit() or watch.message or ("timed out" if result.timed_out else failure.text)
         details = tuple(watch.tail) or events_about(self._kube, test.ref.namespace, test.kind, test.name)
-        return TestResult(verdict=Verdict.FAILED, reason=reason, details=details)
+        return TestResult(Verdict.FAILED, reason, tuple(details))
 
     def _warn(self, release: Release, message: str) -> None:
         self._bus.emit(Notice(level="warning", message=message, release=str(release.id)))

@@ -7,7 +7,6 @@ from math import inf
 
 import pytest
 
-from devtools.errors import DevtoolsError
 from devtools.process.runner import Cancel
 from devtools.readiness.wait import Wait
 from devtools.releases.retry_policy import Outage, Retries, Unanswered
@@ -45,15 +44,8 @@ def test_an_unanswered_webhook_is_retried_for_20_s(
         attempts.append(clock.now)
         raise Unanswered("admission webhook x does not answer: connection refused")
 
-    def run(retries: Retries) -> None:
-        while True:
-            try:
-                attempt()
-            except DevtoolsError as error:
-                retries.after(error)
-
     with pytest.raises(Unanswered):
-        run(Retries(clock.wait(monkeypatch), notices.append))
+        Retries(clock.wait(monkeypatch), notices.append).run(attempt)
     first, last = attempts[outages], attempts[-1]
     assert 20.0 < last - first <= 20.0 + 2.0 + seconds
     assert notices[outages:] == ["admission webhook x does not answer: connection refused: trying again for 20 s"]
