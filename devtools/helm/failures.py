@@ -59,15 +59,11 @@ _KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("network", re.compile(rf'{_REQUEST}(?:/[^\s"]*)?"?{_FAILED_REQUEST}')),
 )
 _NO_MEMORY = re.compile(r"^fatal error: .*(?:out of memory|cannot allocate|cannot map pages)", re.MULTILINE)  # Go's
-_HINTS = (
-    (
-        re.compile(
-            r'Secret "sh\.helm\.release[^"]*" is invalid: data: Too long|etcdserver: request is too large'
-            r"|^create: failed to create: Request entity too large: "
-        ),
-        "Helm keeps what it rendered in one Secret of at most 1 MiB: split the chart, or move CRDs to its crds/",
-    ),
+_TOO_LARGE = re.compile(
+    r'Secret "sh\.helm\.release[^"]*" is invalid: data: Too long|etcdserver: request is too large'
+    r"|^create: failed to create: Request entity too large: "
 )
+_SPLIT = "Helm keeps what it rendered in one Secret of at most 1 MiB: split the chart, or move CRDs to its crds/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +98,7 @@ def classify(stderr: str) -> HelmFailure:
         lines[0] += ":"
     text = " ".join(lines)
     kind: Kind = next((kind for kind, pattern in _KINDS if pattern.search(text)), "other")
-    hint = next((hint for pattern, hint in _HINTS if pattern.search(text)), "")
-    return HelmFailure(kind="chart" if is_trace else kind, text=text, hint=hint)
+    return HelmFailure(kind="chart" if is_trace else kind, text=text, hint=_SPLIT if _TOO_LARGE.search(text) else "")
 
 
 def message(stderr: str) -> str:

@@ -40,11 +40,8 @@ def _need_problem(
         return Problem(where=need.where, message=f"{release.id} needs {need.release}, which is not declared", hint=hint)
     if position[target.layer] > position[release.layer]:
         message = f"{release.id} needs {target.id}, whose layer {target.layer} comes after {release.layer}"
-        return Problem(
-            where=need.where,
-            message=message,
-            hint="a release may only need releases of its own layer or an earlier one",
-        )
+        hint = "a release may only need releases of its own layer or an earlier one"
+        return Problem(where=need.where, message=message, hint=hint)
     if release.installed and not target.installed and not need.optional:
         message = f"{release.id} needs {target.id}, which is switched off by {target.disabled_by}"
         hint = f"switch it on, or write {{release: {target.id}, optional: true}}"
@@ -56,7 +53,10 @@ def _cycles(layer: Layer) -> Iterator[Problem]:
     """Yield cycles inside a layer (between layers, one edge points forward and is a problem by itself)."""
     names = {release.id for release in layer.releases}
     edges = {
-        release.id: [need.release for need in release.needs if need.release in names] + _tested_by(release, layer)
+        release.id: [
+            *(need.release for need in release.needs if need.release in names),
+            *(other.id for other in layer.releases if release.smoke and not other.smoke),  # what it tests
+        ]
         for release in layer.releases
     }
     where = {(release.id, need.release): need.where for release in layer.releases for need in release.needs}
@@ -65,11 +65,6 @@ def _cycles(layer: Layer) -> Iterator[Problem]:
         if written is None:
             continue  # of a release declared twice, once as a smoke release: a problem by itself
         yield Problem(where=written, message="cycle: " + " needs ".join(map(str, cycle)))
-
-
-def _tested_by(release: Release, layer: Layer) -> list[ReleaseId]:
-    """Return the implicit needs of a smoke release: all other releases of its layer."""
-    return [other.id for other in layer.releases if not other.smoke] if release.smoke else []
 
 
 def back_edges(edges: Mapping[Node, Sequence[Node]]) -> Iterator[list[Node]]:
@@ -81,9 +76,7 @@ def back_edges(edges: Mapping[Node, Sequence[Node]]) -> Iterator[list[Node]]:
     for start in edges:
         if start in done:
             continue
-        walk = [start]
-        on_walk = {start}
-        rest = [iter(edges[start])]
+        walk, on_walk, rest = [start], {start}, [iter(edges[start])]
         while walk:
             target = next(rest[-1], None)
             if target is None:

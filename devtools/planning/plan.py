@@ -25,7 +25,7 @@ from devtools.model import (
     Stack,
     Step,
 )
-from devtools.planning.graph import check_graph, edges_of, in_order
+from devtools.planning.graph import check_graph, edges_of, in_order, reached
 
 _LEFT_ALONE = frozenset({Action.BLOCKED, Action.DISABLED, Action.UNINSTALL})
 _NAMESPACES = frozenset({"default", "kube-system", "kube-public", "kube-node-lease"})  # that every cluster has
@@ -81,7 +81,7 @@ def make_plan(
     for name in in_order(edges, edges):
         release = selected[name]
         fact = facts.releases.get(name)
-        foreign = is_foreign(fact, stack.name)
+        foreign = fact is not None and fact.stack != stack.name and fact.status != "uninstalled"
         reason = _foreign(release, fact) if fact and foreign and name not in adopt else ""
         reason = reason or _blocked(release, edges[name], everyone, facts, steps)
         reason = reason or _real(release, fact, digests[name]) or _homeless(release, edges, facts, steps)
@@ -93,7 +93,7 @@ def make_plan(
             step = _enabled(release, fact, digests[name], force=force)
         steps[name] = replace(step, needs=edges[name])
     off = [release for release in selected.values() if not release.installed]
-    steps.update(_switched_off(off, facts, stack.name))
+    steps.update(_switched_off(off, facts, stack))
     everything = {name: steps[name].needs for name in selected}
     return Plan(
         stack=stack,
@@ -145,14 +145,8 @@ def in_waves(plan: Plan, waves: Mapping[ReleaseId, int]) -> Plan:
 
 def behind(plan: Plan, step: Step) -> tuple[Step, ...]:
     """Return a step and all its direct and indirect needs, on which the tests of a smoke release depend."""
-    steps = {item.id: item for item in plan.steps}
-    found: dict[ReleaseId, Step] = {}
-    waiting = [step.id]
-    while waiting:
-        name = waiting.pop()
-        if name in steps and name not in found:
-            found[name] = steps[name]
-            waiting += steps[name].needs
+    needs = {item.id: item.needs for item in plan.steps}
+    found = reached([step.id], lambda name: needs.get(name, ()))
     return tuple(item for item in plan.steps if item.id in found)
 
 
@@ -174,11 +168,6 @@ def changes(plan: Plan, facts: Facts, *, sync: bool, test: bool, retest: bool) -
         return True
     smoke = [step for step in plan.steps if step.release.smoke and step.action not in _LEFT_ALONE]
     return test and any(retest or not has_passed(plan, step, facts.releases.get(step.id)) for step in smoke)
-
-
-def is_foreign(fact: ReleaseFact | None, stack: str) -> bool:
-    """Return whether a release is on the cluster that this stack did not install."""
-    return fact is not None and fact.stack != stack and fact.status != "uninstalled"
 
 
 def _foreign(release: Release, fact: ReleaseFact) -> str:
@@ -265,13 +254,12 @@ def _changed(fact: ReleaseFact, digest: str) -> str:
         return f"rolled back to revision {fact.rolled_back_to}: up applies the declared version again"
     if fact.digest != digest:
         return "inputs changed" if fact.digest else "upgraded by another tool"
+    objects = fact.going or fact.missing
+    named = ", ".join(map(str, objects[:_NAMED])) + (", …" if len(objects) > _NAMED else "")
     if fact.going:
-        named = ", ".join(map(str, fact.going[:_NAMED])) + (", …" if len(fact.going) > _NAMED else "")
         return f"being deleted: {named}"
     if fact.missing:
-        named = ", ".join(map(str, fact.missing[:_NAMED])) + (", …" if len(fact.missing) > _NAMED else "")
-        gone = plural(len(fact.missing), "object is gone", "objects are gone")
-        return f"{gone}: {named}"
+        return f"{plural(len(objects), 'object is gone', 'objects are gone')}: {named}"
     if fact.ready == AFTER_DUE:
         return "its commands of after did not end well"
     return "" if fact.ready == digest else "never became ready"
@@ -307,13 +295,8 @@ def _homeless(
     """Return why a release has no namespace to be installed into; empty if a release synced earlier may create it."""
     if release.create_namespace or release.namespace not in facts.absent:
         return ""
-    waiting, found = [*edges[release.id]], set[ReleaseId]()
-    while waiting:
-        name = waiting.pop()
-        if steps[name].action in SYNCED:
-            return ""
-        waiting += () if name in found else edges[name]
-        found.add(name)
+    if any(steps[name].action in SYNCED for name in reached(edges[release.id], lambda name: edges[name])):
+        return ""
     space = release.namespace
     return f"namespace {space} does not exist, and create_namespace is false: kubectl create namespace {space}"
 
@@ -328,19 +311,16 @@ def _real(release: Release, fact: ReleaseFact | None, digest: str) -> str:
     return f"a stand-in must not replace the real release: invoke charts.vendor --name {name}"
 
 
-def _switched_off(off: list[Release], facts: Facts, stack: str) -> dict[ReleaseId, Step]:
+def _switched_off(off: list[Release], facts: Facts, stack: Stack) -> dict[ReleaseId, Step]:
     """Return the steps of disabled releases; those that this stack installed are uninstalled, dependents first."""
-    ours = {
-        release.id: release
-        for release in off
-        if (fact := facts.releases.get(release.id)) and fact.stack == stack and fact.status != "uninstalled"
-    }
-    edges = _reversed(ours.values(), {release.id: _needs_among(release, ours) for release in ours.values()})
+    there = ours(stack, facts)
+    gone = {release.id: release for release in off if release.id in there}
+    edges = _reversed(gone.values(), {release.id: _needs_among(release, gone) for release in gone.values()})
     steps: dict[ReleaseId, Step] = {}
     for release in off:
-        if release.id in ours:
+        if release.id in gone:
             reason = f"switched off by {release.disabled_by}"
-            steps[release.id] = _uninstall(release, facts.releases[release.id], reason, edges[release.id])
+            steps[release.id] = _uninstall(release, there[release.id], reason, edges[release.id])
         else:
             steps[release.id] = Step(release=release, action=Action.DISABLED, reason=release.disabled_by)
     return steps

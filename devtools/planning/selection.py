@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from devtools.base.words import did_you_mean
 from devtools.errors import ConfigError
 from devtools.model import Release, ReleaseId, Stack
+from devtools.planning.graph import reached
 from devtools.planning.layer_names import find_layer
 from devtools.planning.plan import Selection
 
@@ -87,18 +88,16 @@ def _of_stages(stack: Stack, stages: Iterable[str]) -> set[ReleaseId]:
     return {release.id for layer in stack.layers if layer.stage in stages for release in layer.releases}
 
 
-def _labels_of(release: Release) -> Mapping[str, str]:
-    """Return the labels for selectors: the declared ones, and name, namespace and chart (without its publisher)."""
-    chart = release.chart.name.rpartition("/")[2]
-    return {"namespace": release.namespace, "chart": chart, **release.labels, "name": release.name}
-
-
 def _labelled(stack: Stack, label: str) -> set[ReleaseId]:
     """Return the releases that match all terms of a selector, such as `tier=web,team!=core` or `tier in (web,api)`.
 
-    As in kubectl, `!=` and `notin` also match a release without the label.
+    As in kubectl, `!=` and `notin` also match a release without the label. A release has its declared labels, and its
+    name, namespace and chart (without the publisher) as labels.
     """
-    labels = {release.id: _labels_of(release) for release in stack.releases()}
+    labels: dict[ReleaseId, dict[str, str]] = {}
+    for item in stack.releases():
+        implied = {"namespace": item.namespace, "chart": item.chart.name.rpartition("/")[2]}
+        labels[item.id] = {**implied, **item.labels, "name": item.name}
     found, known = set(labels), {key for own in labels.values() for key in own}
     for key, values, is_negated in _terms(label):
         if key not in known and (values is None or is_negated):
@@ -131,15 +130,9 @@ def _terms(label: str) -> Iterator[tuple[str, tuple[str, ...] | None, bool]]:
 
 def _with_needs(stack: Stack, chosen: set[ReleaseId]) -> set[ReleaseId]:
     """Return the selected releases and all enabled ones that they need, directly or not."""
-    everyone = {release.id: release for release in stack.releases()}
-    found, open_ = set(chosen), list(chosen)
-    while open_:
-        for need in everyone[open_.pop()].needs:
-            target = everyone.get(need.release)
-            if target is not None and target.installed and target.id not in found:
-                found.add(target.id)
-                open_.append(target.id)
-    return found
+    needs = {release.id: [need.release for need in release.needs] for release in stack.releases()}
+    enabled = {release.id for release in stack.releases() if release.installed}
+    return reached(chosen, lambda name: enabled.intersection(needs[name]))
 
 
 def names(stack: Stack) -> frozenset[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from devtools.base.words import plural, shortened
 from devtools.errors import ConfigError, Location
 from devtools.model import Action, ChartRef, Facts, Plan, Release, ReleaseId, Stack, Step, Sweep
+from devtools.planning.graph import reached
 from devtools.planning.plan import Selection, ours
 
 LAYER = "cluster"  # under which these steps are shown: no layer has this name
@@ -25,12 +26,8 @@ def find_dependents(stack: Stack, selection: Selection, facts: Facts) -> tuple[R
         for need in release.needs:
             needed_by.setdefault(need.release, []).append(release.id)
     selected = {release.id for release in declared if selection.takes(release)}
-    found, open_ = set(selected), list(selected)
-    while open_:
-        more = [name for name in needed_by.get(open_.pop(), ()) if name not in found]
-        found.update(more)
-        open_ += more
-    return tuple(release.id for release in declared if release.id in found - selected)
+    found = reached(selected, lambda name: needed_by.get(name, ())) - selected
+    return tuple(release.id for release in declared if release.id in found)
 
 
 def refuse_dependents(dependents: Collection[ReleaseId], command: str) -> None:
@@ -53,7 +50,8 @@ def with_sweeps(plan: Plan, facts: Facts, *, crds: bool, force: bool) -> Plan:
         named = shortened(facts.namespaces, _NAMED)
         inside = tuple(step.id for step in plan.steps if step.id.namespace in facts.namespaces)
         steps.append(_step(plan, Sweep.NAMESPACES, f"where nothing is left in them: {named}", inside))
-    found = {*facts.crds, *_installed_crds(plan, facts)}
+    installed = (facts.releases[step.id].objects for step in plan.steps if step.id in facts.releases)
+    found = {*facts.crds, *(ref.name for objects in installed for ref in objects if ref.kind == _CRD)}
     if found and crds:
         count = plural(len(found), "kind")
         reason = f"{count} with every object of them" if force else f"{count}, if no object of them is left"
@@ -71,9 +69,3 @@ def _step(plan: Plan, sweep: Sweep, reason: str, needs: tuple[ReleaseId, ...], *
         where=Location(file=plan.stack.root),
     )
     return Step(release=release, action=Action.UNINSTALL, reason=reason, needs=needs, sweep=sweep, force=force)
-
-
-def _installed_crds(plan: Plan, facts: Facts) -> set[str]:
-    """Return the CRDs that releases of the plan installed themselves."""
-    there = (facts.releases[step.id].objects for step in plan.steps if step.id in facts.releases)
-    return {ref.name for objects in there for ref in objects if ref.kind == _CRD}
