@@ -22,7 +22,6 @@ class BoundedLoader(_Base):  # type: ignore[misc] # the C loader's type is Any
     deepest = 1000  # levels that certainly fit the C stack
 
     def __init__(self, stream: Any) -> None:
-        """Start at the top level."""
         super().__init__(stream)
         self._depth = 0
 

@@ -161,36 +161,22 @@ class _Dumper(_Writer):  # type: ignore[misc] # the C dumper's type is Any
     """Quotes text that go-yaml would read as another type, and writes repeated values in full instead of aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
-        """Write no aliases."""
         return True
 
 
 def _represent_text(dumper: Any, text: str) -> Any:
     if "\n" in text and text == text.strip(" ") and text[0] != "\n" and text.isascii():
         return dumper.represent_scalar(f"{STANDARD}str", text, style="|")
-    quoted = text == "" or _is_not_text(text)
+    try:  # whether go-yaml, of either version, reads an unquoted scalar as something else than this text
+        quoted = text == "" or plain(text) != text or text[0] in "=<" or _LIKE_TIME.fullmatch(text) is not None
+    except ValueError:
+        quoted = True
     return dumper.represent_scalar(f"{STANDARD}str", text, style='"' if quoted else None)
 
 
-def _is_not_text(text: str) -> bool:
-    """Return whether go-yaml, of either version, reads an unquoted scalar as something else than this text."""
-    try:
-        return plain(text) != text or text[0] in "=<" or bool(_LIKE_TIME.fullmatch(text))
-    except ValueError:
-        return True
-
-
-def _represent_map(dumper: Any, value: Mapping[str, Any]) -> Any:
-    return dumper.represent_mapping(f"{STANDARD}map", value.items())
-
-
-def _represent_list(dumper: Any, value: Any) -> Any:
-    return dumper.represent_sequence(f"{STANDARD}seq", value)
-
-
 _Dumper.add_representer(str, _represent_text)
-_Dumper.add_representer(tuple, _represent_list)
-_Dumper.add_representer(dict, _represent_map)
+_Dumper.add_representer(tuple, lambda dumper, value: dumper.represent_sequence(f"{STANDARD}seq", value))
+_Dumper.add_representer(dict, lambda dumper, value: dumper.represent_mapping(f"{STANDARD}map", value.items()))
 
 
 def yaml_text(value: Any) -> str:
@@ -203,12 +189,10 @@ class _Builder:
     """Converts nodes into values that JSON can represent."""
 
     def __init__(self) -> None:
-        """Start without nodes."""
         self._built: set[int] = set()
         self._repeated = 0
 
     def value(self, node: Any, depth: int = 0) -> Any:
-        """Return the value of a node."""
         if isinstance(node, yaml.ScalarNode):
             return _number(_scalar(node))
         if id(node) in self._built:

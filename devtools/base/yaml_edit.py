@@ -37,17 +37,7 @@ def with_scalar(raw: bytes, file: Path, path: KeyPath, value: str) -> bytes | No
         lines[line - 1] = f"{head}{key[0]} {value}" + (" " if rest.startswith("#") else "") + rest
     text = "\n".join(lines).encode()
     again = parse(text, file)
-    return text if not again.problems and again.data == _changed(document.data, path, value) else None
-
-
-def _changed(data: Any, path: KeyPath, value: str) -> Any:
-    """Return the data with one value replaced."""
-    if not path:
-        return value
-    key, rest = path[0], path[1:]
-    if isinstance(data, list):
-        return [_changed(item, rest, value) if index == key else item for index, item in enumerate(data)]
-    return {**data, key: _changed(data[key], rest, value)}
+    return text if not again.problems and again.data == _set(document.data, path, value) else None
 
 
 def with_value(raw: bytes, file: Path, path: KeyPath, value: Any) -> bytes | None:
@@ -61,20 +51,14 @@ def with_value(raw: bytes, file: Path, path: KeyPath, value: Any) -> bytes | Non
         return None
     if not document.data:
         text = raw.decode().rstrip("\n")
-        new = (f"{text}\n" if text and text.strip() not in {"{}", "null", "---"} else "") + yaml_text(
-            _nested(path, value)
-        )
+        head = f"{text}\n" if text and text.strip() not in {"{}", "null", "---"} else ""
+        new = head + yaml_text(_nested(path, value))
     else:
-        new = _edited(raw.decode(), _root(raw), path, value)
+        root: Any = yaml.compose(raw.decode(), Loader=yaml.SafeLoader)  # a mapping
+        new = _edited(raw.decode(), root, path, value)
     again = parse(new.encode(), file)
     expected = _set(document.data or {}, path, value)
     return new.encode() if not again.problems and again.data == expected else None
-
-
-def _root(raw: bytes) -> yaml.MappingNode:
-    """Return the nodes of a document whose top level is a map."""
-    node: Any = yaml.compose(raw.decode(), Loader=yaml.SafeLoader)
-    return node  # type: ignore[no-any-return] # PyYAML's stubs say Node
 
 
 def _edited(text: str, node: yaml.MappingNode | yaml.SequenceNode, path: KeyPath, value: Any) -> str:

@@ -167,7 +167,6 @@ class _Builder:
     """Converts nodes into data and records the place of each."""
 
     def __init__(self, file: Path, deepest: int = _DEEPEST) -> None:
-        """Start without data."""
         self._deepest = deepest
         self.marks: dict[KeyPath, Mark] = {}
         self.problems: list[Problem] = []
@@ -176,7 +175,6 @@ class _Builder:
         self._open: set[int] = set()  # nodes being read: following an alias to one of them would never end
 
     def report(self, node: Any, message: str, hint: str = "") -> None:
-        """Add a problem at a node."""
         line, column = _place(node.start_mark)
         self.problems.append(
             Problem(where=Location(file=self._file, line=line, column=column), message=message, hint=hint)

@@ -128,7 +128,6 @@ class Overlays:
     """The overlay files of one environment, listed once."""
 
     def __init__(self, settings: Settings, environment: str) -> None:
-        """List `_shared`, the environments that are extended, and the environment's own directory."""
         self._root = settings.root
         self._levels = [
             {

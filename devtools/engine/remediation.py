@@ -19,7 +19,6 @@ class Remediation:
     """Undoes failed syncs of one run."""
 
     def __init__(self, session: Session, helm: HelmSteps) -> None:
-        """`helm` rolls back and uninstalls."""
         self._session = session
         self._helm = helm
 

@@ -34,7 +34,6 @@ class Observer:
     """A short-lived cache of lists: requests within `FRESH` seconds share the answer."""
 
     def __init__(self, kube: Kube) -> None:
-        """`kube` is the client that lists."""
         self._kube = kube
         self._lock = Lock()
         self._locks: dict[str, Lock] = {}

@@ -105,12 +105,10 @@ def _data(name: str, value: Any, section: str, act: Act) -> Any:
     """Walk one entry of a Secret, as written and decoded."""
     if not isinstance(value, str):
         return act(value, True) if isinstance(value, _SCALARS) else value
-    if section == "data":
-        text = decoded(value)
-        if text is not None and not is_public_data(name):
-            act(text, True)
-        return act(value, not is_public_data(name))
-    return act(value, not is_public_data(name))
+    secret = not is_public_data(name)
+    if secret and section == "data" and (text := decoded(value)) is not None:
+        act(text, True)
+    return act(value, secret)
 
 
 def _credentials(value: str) -> Iterator[str]:

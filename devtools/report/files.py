@@ -174,7 +174,6 @@ def _log_of(event: Event) -> str:
 
 
 def _end(word: str, event: ev.StepFinished | ev.TestFinished, hint: str = "") -> list[str]:
-    """Return the last lines of a log."""
     end = f"end      {word} after {duration(event.seconds)}" + (f": {event.reason}" if event.reason else "")
     return [*(f"detail   {line}" for line in event.details), *([f"hint     {hint}"] if hint else []), end]
 

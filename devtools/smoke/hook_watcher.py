@@ -65,7 +65,6 @@ class HookWatch:
     _tails: dict[tuple[str, str], deque[str]] = field(default_factory=dict)  # of each container that has begun
 
     def __post_init__(self) -> None:
-        """Start to look for failures now."""
         self._detector = FailureDetector(kube=self.session.kube, observer=self.session.observer)
 
     def run(self, launch: HelmProcess) -> Result:

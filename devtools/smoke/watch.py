@@ -128,7 +128,6 @@ class Watch:
     detector: FailureDetector = field(init=False)
 
     def __post_init__(self) -> None:
-        """Start to look for failures now."""
         self.detector = FailureDetector(kube=self.session.kube, observer=self.session.observer)
 
     def look(self) -> None:
@@ -222,7 +221,6 @@ class Watch:
                 self.session.kube.merge(path, {"spec": {"activeDeadlineSeconds": needed}})
 
     def _judge(self, item: Mapping[str, Any] | None) -> None:
-        """Read its object's status."""
         if item is not None and str(item["metadata"]["uid"]) != self.before:
             self.was_there, self._gone = True, False
             self.ended, self.message = job_result(item) if self.test.kind == "Job" else _pod_result(item)

@@ -39,12 +39,10 @@ class _OurTask(Task[Callable[..., None]]):
     """
 
     def __init__(self, *args: Any, reads: bool = False, **kwargs: Any) -> None:
-        """See `Task`."""
         super().__init__(*args, **kwargs)
         self.reads = reads
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """See `Task`."""
         if _is_dry(args):
             if "dry_run" in inspect.signature(self.body).parameters:
                 kwargs["dry_run"] = True
@@ -77,7 +75,6 @@ class _OurTask(Task[Callable[..., None]]):
         return arguments
 
     def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:
-        """See `Task`."""
         options: dict[str, Any] = super().arg_opts(name, default, taken_names)
         return {**options, "names": (name, _SHORT[name])} if name in _SHORT else options
 

@@ -90,7 +90,6 @@ class RecordingSink:
     """A sink that records every event."""
 
     def __init__(self) -> None:
-        """Start without events."""
         self.events: list[Event] = []
         self.closed = False
 
@@ -107,7 +106,6 @@ class FakeClock:
     """A clock that moves only by `advance`: seconds since the epoch."""
 
     def __init__(self, now: float = 1_700_000_000.0) -> None:
-        """Start at `now`."""
         self.now = now
 
     def __call__(self) -> float:

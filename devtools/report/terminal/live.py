@@ -52,7 +52,6 @@ class View:
         self._frames = _FRAMES if marks.good == "✓" else _ASCII_FRAMES
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw: rich calls it."""
         for line in self.lines(max(options.size.height, _AROUND + 1)):
             text = rich_text(line)
             text.no_wrap, text.overflow = True, "ellipsis" if self._marks.good == "✓" else "crop"

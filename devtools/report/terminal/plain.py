@@ -111,7 +111,6 @@ class Ticking:
             self._sink.close()
 
     def _run(self) -> None:
-        """Tick until the end."""
         while not self._over.wait(self._every):
             with self._lock:
                 self._sink.tick(self._clock())

@@ -141,7 +141,6 @@ class _Rewriter(ast.NodeVisitor):
         self._modules = 0
 
     def ordered(self) -> list[tuple[int, int, bytes]]:
-        """Return every edit in the order of the text."""
         edits = [(at, at, rank, text) for at, rank, text in self._insertions]
         edits += [(start, end, 0, text) for start, end, text in self._replacements]
         return [(start, end, text) for start, end, _, text in sorted(edits, key=lambda edit: (edit[0], edit[2]))]
@@ -206,17 +205,14 @@ class _Rewriter(ast.NodeVisitor):
             self._replacements.append((match.end() - 1, match.end(), b","))
 
     def visit_If(self, node: ast.If) -> None:
-        """Rewrite the truth test."""
         self._truth(node.test)
         self.generic_visit(node)
 
     def visit_IfExp(self, node: ast.IfExp) -> None:
-        """Rewrite the truth test."""
         self._truth(node.test)
         self.generic_visit(node)
 
     def visit_comprehension(self, node: ast.comprehension) -> None:
-        """Rewrite the truth test."""
         for test in node.ifs:
             self._truth(test)
         self.generic_visit(node)

@@ -116,7 +116,6 @@ class Evaluation:
             self.stack.pop()
 
     def _prepare(self, module: Module, path: Path) -> None:
-        """Set Tilt's names in a module."""
         for name, function in self._functions().items():
             module.add_callable(name, function)
         for name, value in self._constants(path).items():

@@ -181,7 +181,6 @@ class Objects:
             self.kinds[chosen] = located
 
     def _read(self, item: Any) -> list[Entity]:
-        """Return the objects of one argument."""
         if isinstance(item, Blob):
             with refused_as(f"Error reading yaml from {item.source}: "):
                 return parse(item.text)

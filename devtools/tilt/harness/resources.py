@@ -243,7 +243,6 @@ class Recorder:
         return self.workloads[name]
 
     def _configure(self, place: str, change: Mapping[str, Any], everything: Sequence[Entity]) -> None:
-        """Apply one k8s_resource."""
         name, new_name = change["name"], change.get("new_name", "")
         if change["grouped"]:
             self._workload(name)
