@@ -90,7 +90,7 @@ def check_health(app: App, name: str, options: Options) -> tuple[Cluster, list[H
     request = Request(command="contracts", stack=stack, selection=choose(stack, name, options.selector))
     planned = project.plan(request, cluster, kube)
     judge = Contracts(
-        kube, Observer(kube), simulated=cluster.simulated, real_node=cluster.real_node if cluster.simulated else ""
+        Observer(kube), simulated=cluster.simulated, real_node=cluster.real_node if cluster.simulated else ""
     )
     gone = {fact.id: fact.missing for fact in planned.facts.releases.values()}
     steps = [step for step in planned.plan.steps if step.action is not Action.DISABLED and not step.release.smoke]

@@ -91,7 +91,7 @@ class HelmSteps:
         # a process that waits holds no slot
         labels, create = {LABEL_STACK: self._stack}, release.create_namespace
         make_namespace(session.kube, release.namespace, labels, session.wait_for(release), create=create)
-        await_gone(session.kube, session.observer, step.going, session.wait_for(release))
+        await_gone(session.observer, step.going, session.wait_for(release))
         if step.recover:
             self._await_other_helm(step)
         if has_crds(release.chart.path):
@@ -128,7 +128,7 @@ class HelmSteps:
             for left in left_by_hooks(kube, stored):
                 self._session.bus.emit(Notice(level="info", message=left, release=str(release.id)))
             observer.renew()
-            await_gone(kube, observer, objects, wait)
+            await_gone(observer, objects, wait)
 
     def _uninstall(self, release: Release, objects: Sequence[ObjectRef]) -> None:
         """Run `helm uninstall`; report it if the user may not delete its objects, because helm does not report that."""
@@ -238,7 +238,6 @@ class HelmSteps:
             verb=verb,
             result=result,
             started=started,
-            kube=session.kube,
             observer=session.observer,
             values=session.values.get(release.id) or {},
         )

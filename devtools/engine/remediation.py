@@ -70,7 +70,7 @@ class Remediation:
         revision, digest = revision_of(latest), (latest.get("labels") or {}).get(LABEL_DIGEST)
         objects = objects_in_record(session.kube, release.id, revision)
         if release.wait:
-            wait_ready(session.kube, session.observer, objects, session.wait_for(release))
+            wait_ready(session.observer, objects, session.wait_for(release))
         if digest and digest != step.digest:
             mark_ready(session.kube, release.id, revision, digest, objects)
         return _with(error, f"rolled back to revision {target}")

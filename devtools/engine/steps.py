@@ -30,7 +30,6 @@ class Steps:
         self._helm = HelmSteps(session, plan)
         self._remediation = Remediation(session, self._helm)
         self._contracts = Contracts(
-            session.kube,
             session.observer,
             simulated=session.real_node is not None,
             real_node=session.real_node or "",
@@ -57,7 +56,7 @@ class Steps:
         objects = tuple(scoped(session.kube, ref) for ref in deployed.objects)
         wait = session.wait_for(release)
         if release.wait:
-            wait_ready(session.kube, session.observer, objects, wait)
+            wait_ready(session.observer, objects, wait)
         if any(ref.kind == "CustomResourceDefinition" for ref in objects):
             session.kube.discover()  # only once they are established
         self._check_contracts(release, wait)

@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import Any
 
 from devtools.events import Verdict
-from devtools.kube.client import Kube
 from devtools.model import Contract, ObjectRef
 from devtools.readiness.contract_evaluation import evaluate
 from devtools.readiness.diagnostics import events_about, explain
@@ -30,15 +29,14 @@ class Contracts:
     """Evaluates contracts on one cluster; `real_node` is empty if every node is real or none is."""
 
     def __init__(
-        self, kube: Kube, observer: Observer, *, simulated: bool, real_node: str, refused_for: float = REFUSED_FOR
+        self, observer: Observer, *, simulated: bool, real_node: str, refused_for: float = REFUSED_FOR
     ) -> None:
         """`simulated` says that some nodes of the cluster are; a refusal must last `refused_for` seconds."""
         self._refused_for = refused_for
-        self._kube = kube
         self._observer = observer
         self._simulated = simulated
         self._real_node = real_node
-        self._http = HttpProbe(kube, observer, self._is_simulated_pod)
+        self._http = HttpProbe(observer, self._is_simulated_pod)
 
     def wait_for(self, contract: Contract, namespace: str, wait: Wait) -> Checked:
         """Evaluate until the contract holds, cannot hold any more, or time is over; raise Interrupted on cancel.
@@ -46,7 +44,7 @@ class Contracts:
         It cannot hold any more if a failure in the pods behind the object lasts too long, at any depth (such as the
         pods of a database behind its custom resource), or if the object's operator refuses it for as long.
         """
-        detector = FailureDetector(kube=self._kube, observer=self._observer)
+        detector = FailureDetector(self._observer)
         patience, polling, refused, value = Patience(), wait.polling(), 0.0, ""  # refused: since when
         while True:
             checked = self.check(contract, namespace)
@@ -91,7 +89,7 @@ class Contracts:
 
     def _ref(self, contract: Contract, namespace: str) -> ObjectRef | None:
         """Return the object that a contract is about; None if its kind is not served."""
-        resource = self._kube.resource(contract.kind, contract.api_version)
+        resource = self._observer.kube.resource(contract.kind, contract.api_version)
         if resource is None:
             return None
         where = (contract.namespace or namespace) if resource.namespaced else ""
@@ -120,10 +118,10 @@ class Contracts:
 
     def _details(self, contract: Contract, namespace: str, found: Sequence[Symptom]) -> list[str]:
         """Return what else is known about the object of a failed contract."""
-        lines = [line for symptom in found[:2] for line in (str(symptom), *explain(self._kube, symptom))]
+        lines = [line for symptom in found[:2] for line in (str(symptom), *explain(self._observer.kube, symptom))]
         ref = self._ref(contract, namespace) if contract.kind else None
         if ref:
-            lines += events_about(self._kube, ref.namespace, ref.kind, ref.name)
+            lines += events_about(self._observer.kube, ref.namespace, ref.kind, ref.name)
         return list(dict.fromkeys(lines))
 
     def _simulation(self, item: Mapping[str, Any]) -> str:

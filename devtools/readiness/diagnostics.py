@@ -40,16 +40,16 @@ def explain(kube: Kube, symptom: Symptom) -> list[str]:
     return lines
 
 
-def explain_pods(kube: Kube, observer: Observer, item: Item) -> list[str]:
+def explain_pods(observer: Observer, item: Item) -> list[str]:
     """Return events and logs of the first few pods behind an object that are not ready."""
     pods = [pod for pod in observer.pods_of(item) if condition(pod, "Ready").get("status") != "True"]
     lines: list[str] = []
     for pod in pods[:_PODS]:
         namespace, name = str(pod["metadata"].get("namespace", "")), str(pod["metadata"]["name"])
-        found = events_about(kube, namespace, "Pod", name)
+        found = events_about(observer.kube, namespace, "Pod", name)
         failing = [state for state in container_statuses(pod) if not state.get("ready") and has_begun(state)]
         for state in failing[:1]:
-            found += last_logs(kube, namespace, name, str(state.get("name")))
+            found += last_logs(observer.kube, namespace, name, str(state.get("name")))
         lines += [f"Pod/{name} is not ready:", *found] if found else []
     return lines
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from devtools.events import Verdict
-from devtools.kube.client import ApiError, Kube
+from devtools.kube.client import ApiError
 from devtools.model import HttpCheck, ObjectRef
 from devtools.process.waiting import within
 from devtools.readiness.endpoints import is_behind, is_ready, selects_nothing
@@ -39,9 +39,8 @@ class Checked:
 class HttpProbe:
     """Sends requests to Services the way `kubectl port-forward` does."""
 
-    def __init__(self, kube: Kube, observer: Observer, simulated: Callable[[Mapping[str, Any]], bool]) -> None:
+    def __init__(self, observer: Observer, simulated: Callable[[Mapping[str, Any]], bool]) -> None:
         """`simulated` returns whether no kubelet runs a pod, so that nothing listens there."""
-        self._kube = kube
         self._observer = observer
         self._simulated = simulated
 
@@ -92,7 +91,7 @@ class HttpProbe:
         try:
             port = _port(service, pod, check.port)
             ask = partial(self._request, namespace, pod, port, check.path)
-            status, body = within(ANSWER_FOR, self._kube.cancel, ask)
+            status, body = within(ANSWER_FOR, self._observer.kube.cancel, ask)
         except (OSError, http.client.HTTPException, ValueError) as error:
             return _failed(f"no answer: {error}")
         except ApiError as error:
@@ -112,7 +111,7 @@ class HttpProbe:
 
     def _request(self, namespace: str, pod: Mapping[str, Any], port: int, path: str) -> tuple[int, str]:
         """Send GET through the API server; return status and the start of the body."""
-        with self._kube.forward(namespace, str(pod["metadata"]["name"]), port) as link:
+        with self._observer.kube.forward(namespace, str(pod["metadata"]["name"]), port) as link:
             connection = http.client.HTTPConnection("localhost", port)
             connection.sock = link
             try:

@@ -31,10 +31,10 @@ class _Look:
 
 
 class Observer:
-    """A short-lived cache of lists: requests within `FRESH` seconds share the answer."""
+    """A short-lived cache of lists of `kube`: requests within `FRESH` seconds share the answer."""
 
     def __init__(self, kube: Kube) -> None:
-        self._kube = kube
+        self.kube = kube
         self._lock = Lock()
         self._locks: dict[str, Lock] = {}
         self._looks: dict[str, _Look] = {}
@@ -49,17 +49,17 @@ class Observer:
 
         None of them was read before `since` (monotonic seconds).
         """
-        resource = self._kube.resource(kind, api_version)
+        resource = self.kube.resource(kind, api_version)
         if resource is None:
             return []
         path, start = resource.path(namespace), {"apiVersion": api_version, "kind": kind}
-        return self._look(path, lambda: [{**start, **item} for item in self._kube.items(path)], since=since)
+        return self._look(path, lambda: [{**start, **item} for item in self.kube.items(path)], since=since)
 
     def get(self, ref: ObjectRef) -> dict[str, Any] | None:
         """Return one object, from its list if that is cheap."""
         if ref.kind in _LARGE:
-            path = self._kube.path_of(ref) or ""
-            found = self._look(path, lambda: [item] if path and (item := self._kube.get(path)) else [])
+            path = self.kube.path_of(ref) or ""
+            found = self._look(path, lambda: [item] if path and (item := self.kube.get(path)) else [])
         else:
             found = self.items(ref.api_version, ref.kind, ref.namespace)
         return next((item for item in found if item["metadata"]["name"] == ref.name), None)
@@ -72,7 +72,7 @@ class Observer:
         """Return the warnings of a namespace and all events of its claims, at most `FRESH_EVENTS` seconds old."""
         path, found = f"/api/v1/namespaces/{namespace or 'default'}/events", []
         for selector in ("type=Warning", "type=Normal,involvedObject.kind=PersistentVolumeClaim"):
-            look = partial(self._kube.items, path, fieldSelector=selector)
+            look = partial(self.kube.items, path, fieldSelector=selector)
             found += self._look(f"{path}?{selector}", look, FRESH_EVENTS)
         return found
 

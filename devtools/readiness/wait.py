@@ -10,7 +10,6 @@ from typing import Any
 
 from devtools.base.words import shortened
 from devtools.errors import DevtoolsError, ExitCode, Interrupted, TimedOut
-from devtools.kube.client import Kube
 from devtools.model import ObjectRef
 from devtools.process.runner import Cancel
 from devtools.readiness.attempts import last_attempt
@@ -132,11 +131,10 @@ class Patience:
         return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class FailureDetector:
     """Finds possibly permanent failures behind an object: in its status, its pods, their claims, and events."""
 
-    kube: Kube
     observer: Observer
     began: float = field(default_factory=time.monotonic)
 
@@ -151,11 +149,11 @@ class FailureDetector:
 
     def failure(self, symptom: Symptom, *, logs: bool = True) -> Failure:
         """Return the error of a wait that a symptom ends; without `logs` if they are shown already."""
-        message, probe = str(symptom), probe_that_ended(self.kube, symptom)
+        message, probe = str(symptom), probe_that_ended(self.observer.kube, symptom)
         message += f"; kubelet ended it: {probe}" if probe else ""
         absent = missing_endpoints(self.observer, symptom.message)  # of an admission webhook
         message += f"; {absent}" if absent else ""
-        details = explain(self.kube, symptom if logs else replace(symptom, container=""))
+        details = explain(self.observer.kube, symptom if logs else replace(symptom, container=""))
         if not symptom.pod:
             details += self._pods_behind(symptom)
         return Failure(message, hint=symptom.hint, details=details)
@@ -182,7 +180,7 @@ class FailureDetector:
         if kind not in _API_VERSIONS:
             return []
         item = self.observer.get(ObjectRef(_API_VERSIONS[kind], kind, symptom.namespace, name))
-        return explain_pods(self.kube, self.observer, item) if item else []
+        return explain_pods(self.observer, item) if item else []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,13 +213,13 @@ class _Proof:
         return ""
 
 
-def wait_ready(kube: Kube, observer: Observer, objects: Iterable[ObjectRef], wait: Wait) -> None:
+def wait_ready(observer: Observer, objects: Iterable[ObjectRef], wait: Wait) -> None:
     """Wait until every workload, pod, Job, claim and CRD among `objects` is ready.
 
     Raises Failure for a symptom that lasts too long, LateFailure if time runs out, Interrupted on cancel.
     """
     watched = [ref for ref in objects if is_waited_for(ref.api_version, ref.kind)]
-    detector, patience, polling = FailureDetector(kube=kube, observer=observer), Patience(), wait.polling()
+    detector, patience, polling = FailureDetector(observer), Patience(), wait.polling()
     proof = _Proof(observer=observer)
     while watched:
         waiting = [(ref, reason) for ref in watched if (reason := _pending(detector, proof, ref))]
@@ -281,11 +279,11 @@ def _symptoms(detector: FailureDetector, ref: ObjectRef) -> list[Symptom]:
 
 def _why_late(detector: FailureDetector, watched: Sequence[ObjectRef]) -> list[str]:
     """Return the details about the objects that did not become ready."""
-    kube, observer, lines = detector.kube, detector.observer, list[str]()
+    observer, lines = detector.observer, list[str]()
     for symptom in [symptom for ref in watched for symptom in _symptoms(detector, ref)][:2]:
-        lines += [str(symptom), *explain(kube, symptom)]
+        lines += [str(symptom), *explain(observer.kube, symptom)]
     for ref in watched[:2]:
         item = observer.get(ref)
-        behind = explain_pods(kube, observer, item) if item and ref.kind in _API_VERSIONS else []
-        lines += behind or events_about(kube, ref.namespace, ref.kind, ref.name)
+        behind = explain_pods(observer, item) if item and ref.kind in _API_VERSIONS else []
+        lines += behind or events_about(observer.kube, ref.namespace, ref.kind, ref.name)
     return list(dict.fromkeys(lines))

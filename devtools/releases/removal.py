@@ -95,12 +95,12 @@ def left_by_hooks(kube: Kube, stored: Stored) -> tuple[str, ...]:
     return tuple(f"helm leaves what hooks made (kubectl delete removes it): {line}" for line in lines)
 
 
-def await_gone(kube: Kube, observer: Observer, objects: Iterable[ObjectRef], wait: Wait) -> None:
+def await_gone(observer: Observer, objects: Iterable[ObjectRef], wait: Wait) -> None:
     """Wait until those of the objects that are being deleted are gone; LateFailure names what holds them.
 
     An object that is not being deleted was kept, or created again by another program.
     """
-    refs, polling = [ref for ref in objects if kube.path_of(ref)], wait.polling()
+    refs, polling = [ref for ref in objects if observer.kube.path_of(ref)], wait.polling()
     while going := [
         (ref, item) for ref in refs if (item := observer.get(ref)) and item["metadata"].get("deletionTimestamp")
     ]:

@@ -17,7 +17,6 @@ from devtools.config.values import secret_shapes
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, limit_reached
 from devtools.helm.commands import missing_kinds
 from devtools.helm.failures import WEBHOOK, HelmFailure, classify
-from devtools.kube.client import Kube
 from devtools.model import Release
 from devtools.process.runner import Result
 from devtools.readiness.endpoints import missing_endpoints
@@ -57,7 +56,6 @@ class FailedHelm:
     verb: str
     result: Result
     started: float  # monotonic
-    kube: Kube
     observer: Observer
     values: Mapping[str, Any]
 
@@ -88,8 +86,8 @@ def _outage(failed: FailedHelm) -> DevtoolsError | None:
     Raises ServerGone if it is still unreachable.
     """
     kind, text = failed.message.kind, failed.message.text
-    failed.kube.check()
-    if kind == "away" or (kind != "chart" and failed.kube.was_away(failed.started)):
+    failed.observer.kube.check()
+    if kind == "away" or (kind != "chart" and failed.observer.kube.was_away(failed.started)):
         return Outage(f"the API server was unreachable for a while: {text}", hint="run the same command again")
     return None
 
@@ -112,7 +110,7 @@ def _killed(failed: FailedHelm) -> DevtoolsError | None:
 
 def _unlabelled_record(failed: FailedHelm) -> DevtoolsError | None:
     """Return the error if the record that helm is about to write exists although helm has not found it."""
-    kube, release = failed.kube, failed.release.id
+    kube, release = failed.observer.kube, failed.release.id
     if "already exists" not in failed.message.text:
         return None
     revision = newest(kube, release) + 1
@@ -131,7 +129,9 @@ def _unlabelled_record(failed: FailedHelm) -> DevtoolsError | None:
 
 
 def _refused(failed: FailedHelm) -> DevtoolsError | None:
-    return refused(failed.kube, failed.release, failed.result.stderr, secret_shapes(failed.release, failed.values))
+    return refused(
+        failed.observer.kube, failed.release, failed.result.stderr, secret_shapes(failed.release, failed.values)
+    )
 
 
 def _unanswered(failed: FailedHelm) -> DevtoolsError | None:

@@ -65,7 +65,7 @@ class HookWatch:
     _tails: dict[tuple[str, str], deque[str]] = field(default_factory=dict)  # of each container that has begun
 
     def __post_init__(self) -> None:
-        self._detector = FailureDetector(kube=self.session.kube, observer=self.session.observer)
+        self._detector = FailureDetector(self.session.observer)
 
     def run(self, launch: HelmProcess) -> Result:
         """Watch a helm that starts now, and return its result.

@@ -128,7 +128,7 @@ class Watch:
     detector: FailureDetector = field(init=False)
 
     def __post_init__(self) -> None:
-        self.detector = FailureDetector(kube=self.session.kube, observer=self.session.observer)
+        self.detector = FailureDetector(self.session.observer)
 
     def look(self) -> None:
         """Check again; a read that fails is left to the next check, and helm reports errors."""

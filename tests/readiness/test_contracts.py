@@ -30,7 +30,7 @@ def kube(bench: Bench) -> Kube:
 
 
 def _settle(bench: Bench, kube: Kube, contract: Contract, seconds: float) -> Any:
-    contracts = Contracts(kube, Observer(kube), simulated=True, real_node=bench.cluster.real_node)
+    contracts = Contracts(Observer(kube), simulated=True, real_node=bench.cluster.real_node)
     wait = Wait(deadline=deadline(seconds), say=lambda _: None, cancel=bench.cancel)
     return contracts.wait_for(contract, bench.namespace, wait)
 
@@ -63,7 +63,7 @@ def test_what_its_operator_refuses_is_not_waited_for_to_the_end(bench: Bench, ku
         def get(self, ref: ObjectRef) -> dict[str, Any]:
             return {**item, "metadata": {"name": ref.name}}
 
-    contracts = Contracts(kube, Seen(kube), simulated=False, real_node="", refused_for=0.3)
+    contracts = Contracts(Seen(kube), simulated=False, real_node="", refused_for=0.3)
     wait = Wait(deadline=deadline(60), say=lambda _: None, cancel=bench.cancel)
     started = time.monotonic()
     contract = Contract(where=HERE, kind="ConfigMap", name="gateway", condition="Ready")
@@ -121,7 +121,7 @@ def test_pods_listed_before_their_object_prove_nothing(bench: Bench, kube: Kube)
     slow = Slow(bench.cluster.kubeconfig, bench.cluster.context, bench.cancel)
     observer = Observer(slow)
     assert observer.pods(bench.namespace) == []
-    contracts = Contracts(slow, observer, simulated=True, real_node=bench.cluster.real_node)
+    contracts = Contracts(observer, simulated=True, real_node=bench.cluster.real_node)
     checked = contracts.check(Contract(where=HERE, kind="Deployment", name="web"), bench.namespace)
     assert (checked.verdict, checked.reason) == (Verdict.SIMULATED, "its pods are simulated")
 

@@ -54,7 +54,7 @@ def test_a_port_forward_that_is_not_answered_ends_on_cancel(tmp_path: Path) -> N
     with served(script, tmp_path, cancel=cancel) as kube:
         threading.Thread(target=_cancel_once, args=(script, cancel), daemon=True).start()
         with pytest.raises(Interrupted, match="SIGTERM"):
-            HttpProbe(kube, Observer(kube), _is_real).check(HttpCheck(service="web", port=80), "shop")
+            HttpProbe(Observer(kube), _is_real).check(HttpCheck(service="web", port=80), "shop")
 
 
 def _cancel_once(script: Script, cancel: Cancel) -> None:
@@ -66,5 +66,5 @@ def _cancel_once(script: Script, cancel: Cancel) -> None:
 def test_a_port_forward_that_is_not_answered_is_a_failed_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "ANSWER_FOR", 1.0)
     with served(_hanging(), tmp_path) as kube:
-        checked = HttpProbe(kube, Observer(kube), _is_real).check(HttpCheck(service="web", port=80), "shop")
+        checked = HttpProbe(Observer(kube), _is_real).check(HttpCheck(service="web", port=80), "shop")
         assert (checked.verdict, checked.reason) == (Verdict.FAILED, "no answer: nothing received within 1 s")
