@@ -120,14 +120,8 @@ def _literal(value: Any, depth: int) -> str:
 def _layer(stack: Stack, layer: Layer, around: Surroundings, needs: Sequence[str], group: str) -> dict[str, Any]:
     environment = ("--env", stack.environment.name)
     command = _invoke(around, "layer", layer.name, *environment)
-    resource = _resource(
-        resource_name(layer),
-        group,
-        [*command, "--context", around.context, "--kubeconfig", str(around.kubeconfig)],
-        stack,
-        around,
-        _watched(stack, layer, around),
-    )
+    command += ["--context", around.context, "--kubeconfig", str(around.kubeconfig)]
+    resource = _resource(resource_name(layer), group, command, stack, around, _watched(stack, layer, around))
     # Tilt runs a resource again if its environment changed, but not if there are other paths to watch.
     inputs = sha256("\n".join(resource["deps"]).encode()).hexdigest()[:12]
     return {

@@ -204,24 +204,15 @@ class _Rewriter(ast.NodeVisitor):
             self._insertions += [(start, -2, b"__mod("), (end, -9, b")")]
             self._replacements.append((match.end() - 1, match.end(), b","))
 
-    def visit_If(self, node: ast.If) -> None:
-        self._truth(node.test)
-        self.generic_visit(node)
-
-    def visit_IfExp(self, node: ast.IfExp) -> None:
-        self._truth(node.test)
-        self.generic_visit(node)
-
-    def visit_comprehension(self, node: ast.comprehension) -> None:
-        for test in node.ifs:
-            self._truth(test)
-        self.generic_visit(node)
-
-    def visit_UnaryOp(self, node: ast.UnaryOp) -> None:
-        """Rewrite the truth test of what `not` negates."""
-        if isinstance(node.op, ast.Not):
-            self._truth(node.operand)
-        self.generic_visit(node)
+    def visit(self, node: ast.AST) -> None:
+        """Rewrite the truth tests of conditions, and of what `not` negates."""
+        match node:
+            case ast.If(test=test) | ast.IfExp(test=test) | ast.UnaryOp(op=ast.Not(), operand=test):
+                self._truth(test)
+            case ast.comprehension(ifs=tests):
+                for test in tests:
+                    self._truth(test)
+        super().visit(node)
 
     def _truth(self, node: ast.expr) -> None:
         """Rewrite a truth test: an empty blob is false, and only a name, a call or a part of a value can be a blob."""

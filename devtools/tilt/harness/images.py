@@ -81,11 +81,8 @@ class Build:
 
     def watched(self) -> tuple[str, ...]:
         """Paths whose change triggers a build, those of its bases included."""
-        return tuple(
-            path
-            for build in self.tree()
-            for path in (build.image.deps if build.image.command else (build.image.context,))
-        )
+        images = [build.image for build in self.tree()]
+        return tuple(path for image in images for path in (image.deps if image.command else (image.context,)))
 
 
 @dataclass(slots=True)
@@ -133,7 +130,8 @@ class Images:
             raise Refused("Argument 2 (command) can't be empty")
         if params.get("tag") and params.get("outputs_image_ref_to"):
             raise Refused("Cannot specify both tag= and outputs_image_ref_to=")
-        deps = tuple(_image_dep(item) for item in params.get("image_deps", ()))
+        with refused_as('custom_build: for parameter "image_deps": must be a valid image reference: '):
+            deps = tuple(map(parse_reference, params.get("image_deps", ())))
         image = Image(ref=params["ref"], command=command, deps=params["deps"], **shared)
         self.add(self._build(params, image, reference, image_deps=deps))
         return Step(kind="custom_build", values={"ref": params["ref"]})
@@ -258,16 +256,11 @@ class Images:
 
 def check_restarts(builds: Mapping[str, Sequence[Build]]) -> None:
     """Refuse restart_container() in Kubernetes resources; `builds` are those of each resource."""
-    names = [
-        name
+    steps = {
+        name: {step.kind for item in found for build in item.tree() for step in build.image.live_update}
         for name, found in builds.items()
-        if any(
-            step.kind == "restart_container"
-            for item in found
-            for build in item.tree()
-            for step in build.image.live_update
-        )
-    ]
+    }
+    names = [name for name, kinds in steps.items() if "restart_container" in kinds]
     if names:
         raise Refused(
             f"Found `restart_container()` LiveUpdate step in resource(s): [{', '.join(names)}]. "
@@ -288,11 +281,6 @@ def check_cycle(name: str, build: Build, above: tuple[int, ...] = ()) -> None:
 
 def _argument(text: str) -> Reference:
     with refused_as(f"Argument 1 (ref): can't parse {json.dumps(text)}: "):
-        return parse_reference(text)
-
-
-def _image_dep(text: str) -> Reference:
-    with refused_as('custom_build: for parameter "image_deps": must be a valid image reference: '):
         return parse_reference(text)
 
 

@@ -15,7 +15,7 @@ from devtools.tilt.harness import arguments
 from devtools.tilt.harness.arguments import signatures
 from devtools.tilt.harness.files import Files
 from devtools.tilt.harness.images import parse_reference
-from devtools.tilt.harness.values import Refused, go_type, kind_of, refused_as
+from devtools.tilt.harness.values import Refused, go_type, refused_as
 
 TILT_VERSION = "0.37.6"
 """The version whose behaviour is modelled; `version_settings` compares with it."""
@@ -304,13 +304,9 @@ def _in_bound(bound: str, constraint: str) -> bool:
 
 def _docker_prune_settings(_: Settings, params: Mapping[str, Any]) -> None:
     if params.get("num_builds") and params.get("interval_hrs"):
-        text = (
-            "'prune every X builds' and 'prune every Y hours'; please pass only one of `num_builds` and `interval_hrs`"
-        )
-        raise Refused(f"can't specify both {text}")
-    recent = params.get("keep_recent", 0)
-    if isinstance(recent, bool) or not isinstance(recent, int):
-        raise Refused(f"got {kind_of(recent)}, want int")
+        which = "please pass only one of `num_builds` and `interval_hrs`"
+        raise Refused(f"can't specify both 'prune every X builds' and 'prune every Y hours'; {which}")
+    arguments.CONVERTERS["int"](params.get("keep_recent", 0), Path())
 
 
 def _feature(settings: Settings, params: Mapping[str, Any]) -> None:
