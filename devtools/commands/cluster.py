@@ -34,11 +34,11 @@ def create(app: App, output: str, *, recreate: bool = False, force: bool = False
 
 def status(app: App, output: str) -> ExitCode:
     """Show the cluster's state; exit code 4 unless it runs."""
-    from devtools.report.tables import show_cluster
+    from devtools.report.tables import cluster_json, cluster_lines
 
     _remove_stale_copies(app)
     found = app.provider.status()
-    show_cluster(found, output=output, out=app.out, environ=app.environ)
+    app.show(cluster_json(found), cluster_lines, output)
     return ExitCode.OK if found.state == "running" else ExitCode.ENVIRONMENT
 
 

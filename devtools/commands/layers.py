@@ -13,12 +13,12 @@ from devtools.planning.selection import choose
 
 def layers(app: App, name: str, options: Options) -> ExitCode:
     """Print a table of layers and releases with their state on the cluster."""
-    from devtools.report.tables import show_layers
+    from devtools.report.tables import layers_json, layers_lines
 
     whole = app.stack()
     stack = _chosen(whole, name, options)
     facts, note = _facts(app, whole)
-    show_layers(stack, facts, note=note, output=options.output, out=app.out, environ=app.environ, whole=whole)
+    app.show(layers_json(stack, facts, note, whole), layers_lines, options.output)
     return ExitCode.OK
 
 

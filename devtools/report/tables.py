@@ -29,29 +29,6 @@ _STYLES: dict[str, Style] = {
 }
 
 
-def show_layers(
-    stack: Stack,
-    facts: Facts | None,
-    *,
-    note: str,
-    output: str,
-    out: TextIO,
-    environ: Mapping[str, str],
-    whole: Stack | None = None,
-) -> None:
-    """Write every layer with its releases and their state on the cluster; without `facts`, `note` says why.
-
-    If `stack` has only some releases, `whole` has all of them.
-    """
-    document = layers_json(stack, facts, note, whole)
-    show_document(document, layers_lines, output, out, environ)
-
-
-def show_cluster(status: ClusterStatus, *, output: str, out: TextIO, environ: Mapping[str, str]) -> None:
-    """Write the state of the cluster, and how it differs from a production one."""
-    show_document(cluster_json(status), cluster_lines, output, out, environ)
-
-
 def show_document(document: dict[str, Any], lines: Any, output: str, out: TextIO, environ: Mapping[str, str]) -> None:
     """Write a document as JSON or as text."""
     if output == "json":
@@ -71,7 +48,10 @@ def show_document(document: dict[str, Any], lines: Any, output: str, out: TextIO
 
 
 def layers_json(stack: Stack, facts: Facts | None, note: str = "", whole: Stack | None = None) -> dict[str, Any]:
-    """Return the documented `layers` document; states are `unknown` without `facts`."""
+    """Return the documented `layers` document; without `facts` states are `unknown`, and `note` says why.
+
+    If `stack` has only some releases, `whole` has all of them.
+    """
     return {
         "version": VERSION,
         "kind": "layers",

@@ -18,7 +18,7 @@ from devtools.config.stack import load_stack
 from devtools.errors import ConfigError
 from devtools.model import Action, Facts, Stack
 from devtools.planning.plan import Selection, make_plan
-from devtools.report.tables import show_layers
+from devtools.report.tables import layers_json, layers_lines, show_document
 from tests.platform.support import ENVIRONMENTS, HERE, ROOT, load
 
 LAYERS = [
@@ -203,7 +203,7 @@ def test_a_switch_switches(switch: str, releases: set[str], on: bool, tmp_path: 
 def told_off(stack: Stack) -> set[tuple[str, str]]:
     """What `invoke layers` says is off, and by which key."""
     out = io.StringIO()
-    show_layers(stack, None, note="", output="text", out=out, environ={})
+    show_document(layers_json(stack, None), layers_lines, "text", out, {})
     rows = re.sub(r"\n {4,}", " ", out.getvalue())
     return set(re.findall(r"(?m)^ +\S*?([\w-]+) +disabled .*?disabled by ([\w.-]+): false", rows))
 

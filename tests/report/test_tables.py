@@ -23,7 +23,7 @@ from devtools.model import (
     Stack,
 )
 from devtools.report.problems import error_json, render_error
-from devtools.report.tables import layers_json, layers_lines, show_cluster, show_layers
+from devtools.report.tables import cluster_json, cluster_lines, layers_json, layers_lines, show_document
 from devtools.report.text import plain
 
 ROOT = Path("/repo")
@@ -103,7 +103,7 @@ STATUS = ClusterStatus(
 
 def layers(facts: Facts | None = FACTS, note: str = "", output: str = "text") -> str:
     out = io.StringIO()
-    show_layers(STACK, facts, note=note, output=output, out=out, environ={})
+    show_document(layers_json(STACK, facts, note), layers_lines, output, out, {})
     return out.getvalue()
 
 
@@ -180,7 +180,7 @@ def test_layers_as_json() -> None:
 
 def test_cluster_status() -> None:
     out = io.StringIO()
-    show_cluster(STATUS, output="text", out=out, environ={})
+    show_document(cluster_json(STATUS), cluster_lines, "text", out, {})
     assert out.getvalue() == (
         "cluster ameide (kwok): running\n"
         "  kubernetes  1.34.4\n"
@@ -197,7 +197,7 @@ def test_cluster_status() -> None:
 def test_a_broken_cluster_says_what_is_wrong_and_what_to_do() -> None:
     out = io.StringIO()
     broken = ClusterStatus(name="a", provider="kwok", state="broken", problem="etcd does not run", hint="delete it")
-    show_cluster(broken, output="text", out=out, environ={"FORCE_COLOR": "1"})
+    show_document(cluster_json(broken), cluster_lines, "text", out, {"FORCE_COLOR": "1"})
     assert "\x1b[1;31metcd does not run\x1b[0m" in out.getvalue()
     assert "delete it" in out.getvalue()
 
