@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
@@ -79,11 +79,6 @@ def events_about(kube: Kube, namespace: str, kind: str, name: str, *, fallback: 
     warnings = [event for event in events if event.get("type") == "Warning"]
     events = warnings or (events if fallback else [])
     events.sort(key=when)
-    return _event_lines(events)
-
-
-def _event_lines(events: Sequence[Item]) -> list[str]:
-    """Return the last of these events as lines, each once."""
     texts = dict.fromkeys(f"event: {event.get('reason')}: {str(event.get('message')).strip()}" for event in events)
     return list(texts)[-EVENT_LINES:]
 

@@ -88,11 +88,6 @@ def _daemon_set(item: Object) -> str:
     return "" if ready >= wanted else f"{ready} of {wanted} pods ready"
 
 
-def _pod(item: Object) -> str:
-    phase = status_of(item).get("phase", "Pending")
-    return "" if has_run(item) else f"pod {phase}"
-
-
 def has_run(pod: Object) -> bool:
     """Return whether a pod was ready or has succeeded; a Job's controller counts such pods up to a second later."""
     return status_of(pod).get("phase") == "Succeeded" or condition(pod, "Ready").get("status") == "True"
@@ -107,23 +102,19 @@ def _job(item: Object) -> str:
     return result or "its pod to run"
 
 
-def _claim(item: Object) -> str:
-    return "" if status_of(item).get("phase") in {"Bound", "Lost"} else "to be bound"
-
-
-def _established(item: Object) -> str:
-    return "" if condition(item, "Established").get("status") == "True" else "to be established"
-
-
 # by group and kind, because other groups have their own Deployments and StatefulSets, with another status
 _RULES: Mapping[tuple[str, str], Callable[[Object], str]] = {
     ("apps", "Deployment"): _deployment,
     ("apps", "StatefulSet"): _stateful_set,
     ("apps", "DaemonSet"): _daemon_set,
-    ("", "Pod"): _pod,
-    ("", "PersistentVolumeClaim"): _claim,
+    ("", "Pod"): lambda item: "" if has_run(item) else f"pod {status_of(item).get('phase', 'Pending')}",
+    ("", "PersistentVolumeClaim"): lambda item: (
+        "" if status_of(item).get("phase") in {"Bound", "Lost"} else "to be bound"
+    ),
     ("batch", "Job"): _job,
-    ("apiextensions.k8s.io", "CustomResourceDefinition"): _established,
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): lambda item: (
+        "" if condition(item, "Established").get("status") == "True" else "to be established"
+    ),
 }
 
 
@@ -190,11 +181,12 @@ def newest_pods(item: Object, pods: Sequence[Object], sets: Sequence[Object]) ->
 
     Broken pods of an older ReplicaSet remain while the new ones start, and must not be attributed to the new one.
     """
-    revision = _revision(item)
+    revision, uid = _revision(item), item["metadata"].get("uid")
     hashes = {
         (one["metadata"].get("labels") or {}).get("pod-template-hash")
         for one in sets
-        if revision and _revision(one) == revision and _is_owned(one, item)
+        if revision and _revision(one) == revision
+        if uid in {owner.get("uid") for owner in one["metadata"].get("ownerReferences") or ()}
     }
     newest = [pod for pod in pods if (pod["metadata"].get("labels") or {}).get("pod-template-hash") in hashes]
     return newest if hashes else list(pods)
@@ -202,11 +194,6 @@ def newest_pods(item: Object, pods: Sequence[Object], sets: Sequence[Object]) ->
 
 def _revision(item: Object) -> str:
     return str((item["metadata"].get("annotations") or {}).get("deployment.kubernetes.io/revision", ""))
-
-
-def _is_owned(item: Object, owner: Object) -> bool:
-    uids = {entry.get("uid") for entry in item["metadata"].get("ownerReferences") or ()}
-    return owner["metadata"].get("uid") in uids
 
 
 def selects(item: Object, pod: Object) -> bool:

@@ -153,12 +153,8 @@ def _value(key: str, rest: str) -> str:
     value = rest.rstrip(" \t")
     if value[1:] and value[-1] in "\"'":
         value = value[:-1]
-    return value if not _is_sentence(key, value) and _is_assigned(key, value) else ""
-
-
-def _is_sentence(key: str, value: str) -> bool:
-    """Return whether a line is prose (`token: will expire`): only passwords may have several words."""
-    return " " in value and not _PASSWORD.search(key)
+    is_sentence = " " in value and not _PASSWORD.search(key)  # `token: will expire`: only passwords have several words
+    return value if not is_sentence and _is_assigned(key, value) else ""
 
 
 def _is_assigned(key: str, value: str) -> bool:

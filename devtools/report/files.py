@@ -97,7 +97,10 @@ class RunFiles:
         self._summary.emit(event, at)
         self._write("events.jsonl", json.dumps(to_json(event, at)))
         stamp = datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S.%f")[:-3]
-        name = _log_of(event)
+        if isinstance(event, ev.TestStarted | ev.TestOutput | ev.TestFinished):
+            name = advice.test_log(event.release, event.test)
+        else:
+            name = advice.release_log(getattr(event, "release", ""))
         for line in self._lines(event):
             self._write(name, f"{stamp} {line}")
         if isinstance(event, ev.StepFinished | ev.TestFinished):
@@ -164,13 +167,6 @@ class RunFiles:
         if not self._warned:
             self._warned = True
             self._warn(f"logs in {self._directory} are incomplete: {error.strerror or error}; the run continues")
-
-
-def _log_of(event: Event) -> str:
-    """Return the file name of the log that an event belongs to; empty if it belongs to none."""
-    if isinstance(event, ev.TestStarted | ev.TestOutput | ev.TestFinished):
-        return advice.test_log(event.release, event.test)
-    return advice.release_log(getattr(event, "release", ""))
 
 
 def _end(word: str, event: ev.StepFinished | ev.TestFinished, hint: str = "") -> list[str]:

@@ -22,7 +22,8 @@ def render_error(error: DevtoolsError, stream: TextIO, *, color: bool, cwd: Path
     """
     writer = Writer(stream)
     for line in error_lines(error, cwd):
-        writer.write(_colored(line) if color else plain(line))
+        colored = (f"{_ANSI[span.style]}{span.text}\x1b[0m" if span.style else span.text for span in line)
+        writer.write("".join(colored) if color else plain(line))
 
 
 def error_lines(error: DevtoolsError, cwd: Path | None = None) -> list[Line]:
@@ -44,11 +45,6 @@ def error_lines(error: DevtoolsError, cwd: Path | None = None) -> list[Line]:
     lines += [(Span("  | ", "dim"), Span(clean(line))) for line in details]
     hints = clean_lines(error.hint) if error.hint else []
     return lines + [(Span("  hint: " if not at else "        ", "dim"), Span(hint)) for at, hint in enumerate(hints)]
-
-
-def _colored(line: Line) -> str:
-    """Return the line with terminal colours."""
-    return "".join(f"{_ANSI[span.style]}{span.text}\x1b[0m" if span.style else span.text for span in line)
 
 
 def error_json(error: DevtoolsError, cwd: Path | None = None) -> dict[str, Any]:

@@ -217,27 +217,21 @@ class RunState:
         """Return the run in one word: passed, simulated, unchanged, planned, failed or interrupted."""
         if self.finished is None or self.finished.exit_code == INTERRUPTED:
             return "interrupted"
-        if self.finished.exit_code or self.has_failed():
+        outcomes = {item.outcome for item in self.releases.values()}
+        verdicts = {item.verdict for item in self.checks}
+        if self.finished.exit_code or Outcome.FAILED in outcomes or Verdict.FAILED in verdicts:
             return "failed"
         if self.plan is not None and self.plan.dry_run:
             return "planned"
-        idle = {Outcome.UNCHANGED, Outcome.DISABLED}
-        still = bool(self.releases) and all(item.outcome in idle for item in self.releases.values())
+        still = bool(outcomes) and outcomes <= {Outcome.UNCHANGED, Outcome.DISABLED}
         if still and all(test.verdict is Verdict.SKIPPED for test in self.tests.values()):
             return "unchanged"
-        simulated = any(item.verdict is Verdict.SIMULATED for item in self.checks)
-        return "simulated" if simulated or self.simulated_pods else "passed"
+        return "simulated" if Verdict.SIMULATED in verdicts or self.simulated_pods else "passed"
 
     @property
     def simulated_pods(self) -> int:
         """How many pods of the releases ran no container, because a simulator reported them as ready."""
         return sum(item.simulated_pods for item in self.releases.values())
-
-    def has_failed(self) -> bool:
-        """Return whether anything failed."""
-        return any(item.outcome is Outcome.FAILED for item in self.releases.values()) or any(
-            item.verdict is Verdict.FAILED for item in self.checks
-        )
 
     def cause(self, release: str) -> tuple[str, ...]:
         """Return the releases whose failure prevented a skipped one, found along the plan's needs."""
