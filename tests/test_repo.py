@@ -29,7 +29,7 @@ LOCKS = ("runtime", "dev", "go")
 
 def run(*argv: str) -> str:
     """What the command prints; it has to succeed."""
-    result = SubprocessRunner(os.environ, Cancel()).run(Command(argv=argv, cwd=ROOT, timeout=120))
+    result = SubprocessRunner(os.environ, Cancel()).run(Command(argv=argv, cwd=ROOT, timeout=300))
     assert result.ok, result.stdout + result.stderr
     return result.stdout
 

@@ -63,9 +63,13 @@ def _end_all(path: Path, say: Callable[[str], None]) -> None:
     import psutil
 
     left = [process for process in psutil.process_iter() if _mark(process) == str(path)]
-    if not left:
+    names = []
+    for process in left:
+        with contextlib.suppress(psutil.Error):  # it may just have ended by itself
+            names.append(f"{process.name()} (pid {process.pid})")
+    if not names:
         return
-    say(f"ending processes of a killed run: {', '.join(f'{process.name()} (pid {process.pid})' for process in left)}")
+    say(f"ending processes of a killed run: {', '.join(names)}")
     for process in left:
         with contextlib.suppress(psutil.Error):
             process.send_signal(signal.SIGINT)

@@ -160,7 +160,7 @@ class Wire:
             left = min(begun, since) + limit - time.monotonic()
             if left <= 0:
                 raise self._give_up(why, everywhere=time.monotonic() - since >= limit)
-            self._report_absence(min(begun, since), why, limit)
+            self._report_absence(max(min(begun, since), self._answered), why, limit)
             if self._cancel.wait(max(0.0, min(max(pause, asked), left))):
                 raise Interrupted(self._cancel.reason or "interrupted")
             pause = min(pause * 2, 2.0)

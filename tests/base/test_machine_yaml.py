@@ -37,7 +37,7 @@ def helm(tool: Callable[[str], Path], tmp_path: Path) -> Helm:
 
     def template(chart: Path, *words: str, stdin: bytes | None = None) -> str:
         argv = (str(tool("helm")), "template", "web", str(chart), *words)
-        result = runner.run(Command(argv=argv, timeout=60, stdin=stdin))
+        result = runner.run(Command(argv=argv, timeout=300, stdin=stdin))
         assert result.ok, result.stderr
         return result.stdout
 

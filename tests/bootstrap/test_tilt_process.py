@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from devtools.bootstrap.tilt_process import OWNER_VARIABLE, TiltFault, TiltProce
 from devtools.errors import Interrupted, TimedOut
 from devtools.process.runner import Cancel, SubprocessRunner
 from tests.kits.bootstrap import Machine, carrying, is_alive
+from tests.kits.waiting import eventually
 
 
 class Bench:
@@ -27,7 +27,7 @@ class Bench:
         self.cancel = Cancel()
         self.lines: list[str] = []
 
-    def server(self, does: str = "", *, wait: float = 20.0, loading: float = 20.0, grace: float = 1.0) -> TiltProcess:
+    def server(self, does: str = "", *, wait: float = 120.0, loading: float = 120.0, grace: float = 1.0) -> TiltProcess:
         tool = Tilt(
             program=self.machine.programs / "tilt",
             root=self.machine.root,
@@ -57,8 +57,7 @@ def test_it_is_found_again_by_looking(bench: Bench) -> None:
     assert found == started
     assert found.context == "k3d-demo"
     os.kill(started.pid, signal.SIGKILL)
-    while is_alive(started.pid):
-        time.sleep(0.01)
+    eventually(lambda: not is_alive(started.pid))
     assert bench.server().ours() is None, "what it ran is not Tilt, though it leads a session of its own"
     assert [process.pid for process in bench.server().orphans()] == bench.left() != []
     assert bench.server().ended_unexpectedly()
@@ -125,8 +124,7 @@ def test_a_cluster_that_tilt_made_is_no_part_of_it(bench: Bench) -> None:
         assert is_alive(pid)
     finally:
         os.kill(pid, signal.SIGKILL)
-        while is_alive(pid):
-            time.sleep(0.01)
+        eventually(lambda: not is_alive(pid))
 
 
 def test_it_knows_its_own_port_whatever_is_asked_for_now(bench: Bench) -> None:

@@ -160,7 +160,7 @@ def test_which_count(
         str(tmp_path / "values.json"),
     )
     runner = SubprocessRunner({"PATH": os.environ["PATH"], "HOME": str(tmp_path)}, Cancel())
-    result = runner.run(Command(argv=words, timeout=60))
+    result = runner.run(Command(argv=words, timeout=300))
     assert result.ok, result.stderr
     seen = [item["spec"]["names"]["kind"] for item in yaml.safe_load_all(result.stdout) if item]
     assert sorted(kind for kind in seen if kind != "Not") == wanted

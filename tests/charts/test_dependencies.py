@@ -62,9 +62,9 @@ def test_charts_are_built_from_archives_and_the_real_helm_agrees(shop: Path, too
     lock = (chart / "Chart.lock").read_bytes()
     assert (run(shop).code, (chart / "Chart.lock").read_bytes()) == (ExitCode.OK, lock)
     runner = SubprocessRunner({"HOME": str(shop.parent)}, Cancel())
-    built = runner.run(Command(argv=(str(tool("helm")), "dependency", "build", str(chart)), timeout=60))
+    built = runner.run(Command(argv=(str(tool("helm")), "dependency", "build", str(chart)), timeout=300))
     assert built.ok, built.stderr  # it refuses a lock whose digest is not its own
-    listed = runner.run(Command(argv=(str(tool("helm")), "dependency", "list", str(chart)), timeout=60))
+    listed = runner.run(Command(argv=(str(tool("helm")), "dependency", "list", str(chart)), timeout=300))
     assert "ok" in listed.stdout
     assert "missing" not in listed.stdout
     assert (chart / "Chart.lock").read_bytes() == lock
@@ -151,7 +151,7 @@ def verified(root: Path) -> list[str]:
 
 def helm_says(helm: Path, root: Path) -> str:
     done = subprocess.run(
-        [helm, "template", root / "charts/platform/web"], capture_output=True, text=True, timeout=30, check=False
+        [helm, "template", root / "charts/platform/web"], capture_output=True, text=True, timeout=300, check=False
     )
     return done.stderr.partition("missing in charts/ directory: ")[2].strip() if done.returncode else ""
 

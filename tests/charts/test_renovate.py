@@ -76,7 +76,7 @@ def by_javascript(text: str) -> Found:
         pytest.skip("no node")
     document = json.dumps([PRESET, text])
     done = subprocess.run(
-        [node, "-e", JAVASCRIPT], input=document, capture_output=True, text=True, timeout=60, check=True
+        [node, "-e", JAVASCRIPT], input=document, capture_output=True, text=True, timeout=300, check=True
     )
     found: Found = json.loads(done.stdout)
     return found

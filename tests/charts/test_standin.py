@@ -65,7 +65,7 @@ def helm(tool: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) 
     runner = SubprocessRunner({"PATH": os.environ["PATH"], "HOME": str(home)}, Cancel())
 
     def run(*words: str | Path) -> Result:
-        return runner.run(Command(argv=(str(tool("helm")), *map(str, words)), timeout=60))
+        return runner.run(Command(argv=(str(tool("helm")), *map(str, words)), timeout=300))
 
     return run
 
@@ -195,7 +195,7 @@ def test_the_api_server_takes_all_of_it(
     kubectl = (str(tool("kubectl")), "--kubeconfig", str(cluster.kubeconfig))
     words = (*kubectl, "apply", "--server-side", "--dry-run=server", "--filename=-", "--output=name")
     runner = SubprocessRunner({"PATH": os.environ["PATH"], "HOME": str(tmp_path)}, Cancel())
-    result = runner.run(Command(argv=words, stdin="\n---\n".join(objects).encode(), timeout=120))
+    result = runner.run(Command(argv=words, stdin="\n---\n".join(objects).encode(), timeout=300))
     assert result.ok, result.stderr
     contracts = [locked.contract for locked in LOCK.entries.values()]
     assert len(result.stdout.splitlines()) == sum(len(c.crds) + len(c.workloads) + len(c.services) for c in contracts)

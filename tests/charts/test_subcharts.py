@@ -34,7 +34,7 @@ def helm(tool: Callable[[str], Path], tmp_path: Path) -> Helm:
     """Run helm offline."""
     runner = SubprocessRunner({"PATH": os.environ["PATH"], "HOME": str(tmp_path)}, Cancel())
     program = str(tool("helm"))
-    return lambda *words, stdin=None: runner.run(Command(argv=(program, *words), timeout=60, stdin=stdin))
+    return lambda *words, stdin=None: runner.run(Command(argv=(program, *words), timeout=300, stdin=stdin))
 
 
 def by_helm(helm: Helm, chart: Path, values: Mapping[str, Any]) -> list[str] | None:

@@ -87,7 +87,7 @@ def test_what_is_no_file_is_named_before_anything_is_done(
     with pytest.raises(ConfigError):
         objects_in_crds(chart, {})
     assert has_crds(chart), "who looks into it will say"
-    helm = subprocess.run([tool("helm"), "template", chart], capture_output=True, text=True, timeout=30, check=False)
+    helm = subprocess.run([tool("helm"), "template", chart], capture_output=True, text=True, timeout=300, check=False)
     assert helm.returncode == 1, "helm refuses it, too"
 
 
@@ -152,7 +152,7 @@ def test_links_are_followed_as_helm_follows_them(tmp_path: Path, tool: Callable[
     assert has_crds(chart)
     assert [item.file for item in objects_in_crds(chart, {})] == ["crds/widget.yaml"]
     shown = subprocess.run(
-        [tool("helm"), "template", "--include-crds", chart], capture_output=True, text=True, timeout=30, check=True
+        [tool("helm"), "template", "--include-crds", chart], capture_output=True, text=True, timeout=300, check=True
     ).stdout
     assert "# Source: web/templates/shared/b.yaml" in shown
     assert "widgets.acme.example.com" in shown

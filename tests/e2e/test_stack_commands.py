@@ -18,8 +18,11 @@ NOTE = "echo $0 $DEVTOOLS_RESULT $DEVTOOLS_EXIT_CODE $DEVTOOLS_ENVIRONMENT >> no
 def declare(repo: Repo, before: str = NOTE, after: str = NOTE, more: str = "") -> None:
     """Write both commands into devtools.yaml; their first line of `noted` is which they are."""
     hooks = {
-        "before": [{"run": ["sh", "-c", before, "before"]}],
-        "after": [{"run": ["sh", "-c", after, "after"]}, {"run": ["touch", "last"], "environments": ["local"]}],
+        "before": [{"run": ["sh", "-c", before, "before"], "timeout": "10m"}],
+        "after": [
+            {"run": ["sh", "-c", after, "after"], "timeout": "10m"},
+            {"run": ["touch", "last"], "environments": ["local"]},
+        ],
     }
     text = "".join(f"{key}: {json.dumps(value)}\n" for key, value in hooks.items())
     repo.write("devtools.yaml", f"name: {repo.namespace}\n{text}{more}")

@@ -7,13 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Thread
 
+import psutil
 import pytest
 
+from devtools.app import orphans
 from devtools.app.orphans import marked
 from devtools.clusters.provider import Cluster
 from devtools.errors import EnvironmentFault
@@ -34,7 +35,7 @@ def _sh(repo: Repo, line: str, env: Mapping[str, str] | None = None, cwd: Path |
         cwd=cwd or repo.path,
         env={**repo.environ, **NOWHERE, "INVOKE": INVOKE, **(env or {})},
         capture_output=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     out, err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
@@ -76,12 +77,10 @@ def test_terminals_that_cannot_show_everything(offline: Repo, encoding: str) -> 
 
 @pytest.mark.parametrize("task", ["up", "layer 10", "layers", "plan", "toolchain", "cluster.create", "cluster.status"])
 def test_an_unknown_output_format_is_refused_first(offline: Repo, task: str) -> None:
-    started = time.monotonic()
     code, out, err = _sh(offline, f"$INVOKE {task} --output yaml")
     assert (code, out) == (2, ""), out + err
     assert err.startswith("error: unknown output 'yaml'\n  hint: choose one of text, json")
     assert not (offline.path / ".devtools").exists()
-    assert time.monotonic() - started < 10
 
 
 @pytest.mark.parametrize("name", ["../up", "Has Space", "-x", "a" * 33, "UPPER"])
@@ -135,7 +134,7 @@ app = App(environ={{}}, cwd=Path("/"), out=sys.stdout, err=sys.stderr)
 held = threading.Lock()
 with signals(app):
 {body}
-    assert app.cancel.wait(5)
+    assert app.cancel.wait(60)
 print(app.cancel.reason)
 """
 IN_A_WAIT = """
@@ -147,23 +146,26 @@ ASLEEP = """
     held.acquire()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # another thread gets it: the main one does not wake up
     threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
-    threading.Thread(target=lambda: app.cancel.wait(9) and held.release(), daemon=True).start()
-    assert held.acquire(timeout=8)
+    threading.Thread(target=lambda: app.cancel.wait(60) and held.release(), daemon=True).start()
+    assert held.acquire(timeout=50)
 """
 
 
 @pytest.mark.parametrize("body", [IN_A_WAIT, ASLEEP], ids=["in a wait", "asleep"])
 def test_a_signal_is_heard_while_the_main_thread_waits(body: str) -> None:
     script = STUCK.format(root=str(Path(__file__).parent.parent.parent), body=body)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stdout) == (0, "asked to stop (SIGTERM)\n"), done.stderr
 
 
 def _stubborn(repo: Repo) -> None:
     """A `before` command that no polite signal ends."""
-    script = "trap 'echo asked > asked' INT; trap '' TERM; echo begun > begun; while :; do sleep 0.1; done"
+    traps = "trap 'echo asked > asked' INT; trap 'echo again > again' TERM"
+    script = f"{traps}; echo begun > begun; while :; do sleep 0.1; done"
     repo.write("stubborn.sh", script)
-    repo.edit("layers/10-base.yaml", "    values:", "    before:\n      - {run: [sh, stubborn.sh]}\n    values:")
+    repo.edit(
+        "layers/10-base.yaml", "    values:", "    before:\n      - {run: [sh, stubborn.sh], timeout: 10m}\n    values:"
+    )
 
 
 def _begun(repo: Repo) -> None:
@@ -191,10 +193,9 @@ def test_a_second_ctrl_c_kills_what_the_first_one_asked(repo: Repo) -> None:
     _begun(repo)
     child.send_signal(signal.SIGINT)
     eventually((repo.path / "asked").exists)  # two signals that nobody has heard yet are one
-    started = time.monotonic()
     child.send_signal(signal.SIGINT)
     out, err = child.communicate(timeout=120)
-    assert time.monotonic() - started < 5  # the ladder alone would take six seconds
+    assert not (repo.path / "again").exists(), "it was killed, and not asked again first"
     document = json.loads(out)
     assert (child.returncode, document["exit_code"], document["result"]) == (130, 130, "interrupted"), out + err
     assert [item["outcome"] for item in document["releases"]] == ["interrupted"]
@@ -240,7 +241,7 @@ def test_what_a_killed_run_left_is_ended_by_the_next(repo: Repo, cluster: Cluste
     assert with_mark(f"DEVTOOLS_MARK={repo.namespace}"), "the helm that the kill left goes on"
     (repo.path / "charts/platform/conf/templates/1.yaml").unlink()
     assert list((state / "marks").glob("*-*.lock"))
-    again = repo.invoke("layer", "10", timeout=60)
+    again = repo.invoke("layer", "10")
     assert again.code == 0, again.text
     assert "ending processes of a killed run: helm (pid " in again.err
     assert with_mark(f"DEVTOOLS_MARK={repo.namespace}") == []
@@ -261,3 +262,23 @@ def test_the_mark_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(EnvironmentFault, match="cannot make a lock in"), marked(tmp_path / "file" / "x", print):
         pass
+
+
+def test_a_process_that_ends_while_it_is_looked_at_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = tmp_path / "4711-dead.lock"
+    lock.touch()
+    child = subprocess.Popen(["sleep", "600"], env={**os.environ, orphans.RUN_VARIABLE: str(lock)})
+    mark = orphans._mark
+
+    def marked_then_gone(process: psutil.Process) -> str:
+        found = mark(process)
+        if process.pid == child.pid:
+            child.kill()
+            child.wait()
+        return found
+
+    monkeypatch.setattr(orphans, "_mark", marked_then_gone)
+    said: list[str] = []
+    with marked(tmp_path, said.append):
+        assert not lock.exists()
+    assert said == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from tests.kits.repository import Repo
 from tests.kits.waiting import eventually
 
 pytestmark = pytest.mark.cluster
+HOOK = "    before: [{run: [timeout, '600', sh, -c, 'until test -e go; do sleep 0.1; done'], timeout: 10m}]\n"
 
 
 def _elsewhere(repo: Repo) -> dict[str, str]:
@@ -32,13 +32,10 @@ def _lease(repo: Repo) -> str:
 
 
 def test_a_run_from_elsewhere_is_awaited_or_taken_over(repo: Repo, cluster: Cluster) -> None:
-    repo.edit("layers/10-base.yaml", "    contract:", "    before: [{run: [sleep, '20']}]\n    contract:")
+    repo.edit("layers/10-base.yaml", "    contract:", f"{HOOK}    contract:")
     kube, elsewhere = Kube(cluster.kubeconfig, cluster.context, Cancel()), _elsewhere(repo)
     first = repo.start("layer", "10")
-    deadline = time.monotonic() + 30
-    while kube.get(_lease(repo)) is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    eventually(lambda: kube.get(_lease(repo)))
     refused = repo.invoke("layer", "10", "--no-wait", env=elsewhere)
     first.send_signal(signal.SIGKILL)
     first.communicate()
@@ -48,7 +45,7 @@ def test_a_run_from_elsewhere_is_awaited_or_taken_over(repo: Repo, cluster: Clus
     assert f"(pid {first.pid}, since " in said
     assert kube.get(_lease(repo)), "it was killed and gave up nothing"
 
-    repo.edit("layers/10-base.yaml", "    before: [{run: [sleep, '20']}]\n", "")
+    repo.write("go", "")  # to what the killed one left, too
     typed = repo.invoke("layer", "10", env=elsewhere)
     assert typed.code == 0, typed.text
     assert "waiting for another run" not in typed.text, "its process is known to be gone"
@@ -72,7 +69,7 @@ def test_a_run_that_finds_nothing_to_do_takes_no_lease(repo: Repo, cluster: Clus
 
 
 def test_readers_name_a_run_from_elsewhere_which_goes_on(repo: Repo, cluster: Cluster) -> None:
-    repo.edit("layers/10-base.yaml", "    contract:", "    before: [{run: [sleep, '60']}]\n    contract:")
+    repo.edit("layers/10-base.yaml", "    contract:", f"{HOOK}    contract:")
     kube, elsewhere = Kube(cluster.kubeconfig, cluster.context, Cancel()), _elsewhere(repo)
     first = repo.start("layer", "10")
     eventually(lambda: kube.get(_lease(repo)) is not None)
@@ -97,7 +94,6 @@ OTHER = """\
     chart: platform/conf
     needs: [NS/conf]
 """
-HOOK = "    before: [{run: [sleep, '60']}]\n"
 
 
 @pytest.mark.parametrize("first_has", [1, 2], ids=["one-namespace-first", "two-namespaces-first"])

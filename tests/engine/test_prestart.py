@@ -7,9 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -19,55 +17,61 @@ from devtools.engine import prestart as module
 from devtools.engine.prestart import Prestart
 from devtools.errors import ExitCode
 from devtools.events import Outcome, StepFinished, StepOutput
-from devtools.model import ReleaseId, Step
+from devtools.model import Contract, Release, ReleaseId, Step
 from devtools.process.runner import Cancel, Command, OnOutput, Result
 from devtools.releases.helm_process import HelmProcess
 from devtools.run_context.slots import Slots
-from tests.kits.run import Bench, Recorder, config_map, deployment, plan, step
+from tests.kits.run import HERE, Bench, Recorder, config_map, deployment, plan, step
 from tests.kits.waiting import eventually
 
 MARK = "DEVTOOLS_AHEAD"
 
 
 class Timed(Recorder):
-    """Remembers when each helm began, and can kill the first of one release."""
+    """Makes `go` when the helm of one release begins, and can kill it before."""
 
-    def __init__(self, cancel: Cancel, kills: str = "") -> None:
-        super().__init__(cancel)
-        self.began: dict[str, float] = {}
+    def __init__(self, bench: Bench, name: str, *, kills: bool = False) -> None:
+        super().__init__(bench.cancel)
+        self._bench = bench
+        self._name = name
         self._kills = kills
 
     def run(self, command: Command, on_output: OnOutput | None = None) -> Result:
-        name = command.argv[2]
-        first = name not in self.began
-        self.began.setdefault(name, time.monotonic())
-        if first and name == self._kills:
+        first, self._name = command.argv[2] == self._name, "" if command.argv[2] == self._name else self._name
+        if first and not self._kills:
+            self._go()
+        if first and self._kills:
             with ThreadPoolExecutor(1) as pool:
                 before = self.groups()
                 ended = pool.submit(super().run, command, on_output)
                 while not (new := set(self.groups() - before)):
                     time.sleep(0.001)
                 os.killpg(new.pop(), signal.SIGKILL)
-                return ended.result()
+                result = ended.result()
+                self._go()
+                return result
         return super().run(command, on_output)
 
+    def _go(self) -> None:
+        path = f"/api/v1/namespaces/{self._bench.namespace}/configmaps"
+        self._bench.kube.create(path, {"metadata": {"name": "go"}})
 
-def _slow(name: str) -> dict[str, object]:
-    waits = deployment(name)
-    waits["spec"]["minReadySeconds"] = 2
-    return waits
+
+def _slow(bench: Bench) -> Release:
+    """A release that is ready once there is a ConfigMap `go`."""
+    contract = Contract(where=HERE, kind="ConfigMap", name="go")
+    return bench.release(bench.chart("slow", deployment("slow")), contract=(contract,))
 
 
 @pytest.mark.cluster
 def test_helm_is_started_while_what_it_needs_becomes_ready(bench: Bench) -> None:
-    slow = bench.release(bench.chart("slow", _slow("slow")))
+    slow = _slow(bench)
     next_, last = (bench.release(bench.chart(name, config_map(name, a="b"))) for name in ("next", "last"))
-    runner, started = Timed(bench.cancel), time.monotonic()
+    runner = Timed(bench, "next")
     ran = bench.run(plan(step(slow), step(next_, slow), step(last, next_)), runner=runner)
     assert [(event.release, event.outcome) for event in ran.all(StepFinished)] == [
         (str(item.id), Outcome.INSTALLED) for item in (slow, next_, last)
     ]
-    assert runner.began["next"] - started < ran.one(StepFinished, release=str(slow.id)).seconds
     assert runner.verbs() == ["helm upgrade"] * 3
 
 
@@ -88,9 +92,9 @@ def test_a_prestarted_helm_that_is_not_needed_does_nothing(bench: Bench) -> None
 
 @pytest.mark.cluster
 def test_a_helm_that_died_while_it_waited_is_replaced(bench: Bench) -> None:
-    slow = bench.release(bench.chart("slow", _slow("slow")))
+    slow = _slow(bench)
     second = bench.release(bench.chart("second", config_map("second")))
-    runner = Timed(bench.cancel, kills="second")
+    runner = Timed(bench, "second", kills=True)
     ran = bench.run(plan(step(slow), step(second, slow)), runner=runner)
     assert ran.code is ExitCode.OK
     assert runner.verbs() == ["helm upgrade"] * 3
@@ -115,7 +119,7 @@ from devtools.model import ReleaseId
 from devtools.helm.commands import Helm
 program, kubeconfig, context, namespace, chart = sys.argv[1:]
 helm = Helm(program=Path(program), kubeconfig=Path(kubeconfig), context=context)
-command = helm.upgrade(ReleaseId(namespace, "conf"), Path(chart), timeout=30, history=3, labels={})
+command = helm.upgrade(ReleaseId(namespace, "conf"), Path(chart), timeout=300, history=3, labels={})
 runner = SubprocessRunner({"DEVTOOLS_AHEAD": namespace}, Cancel())
 launch = HelmProcess(command, lambda given, _: runner.run(given), reads=True)
 print("launched", flush=True)
@@ -135,13 +139,6 @@ def _alive(namespace: str) -> list[psutil.Process]:
     return found
 
 
-@contextmanager
-def _within(seconds: float) -> Iterator[None]:
-    began = time.monotonic()
-    yield
-    assert time.monotonic() - began < seconds
-
-
 @pytest.mark.cluster
 def test_helm_without_its_values_does_nothing_when_we_are_killed(bench: Bench) -> None:
     """It would install with no values at all if it took the end of the file for them."""
@@ -156,8 +153,7 @@ def test_helm_without_its_values_does_nothing_when_we_are_killed(bench: Bench) -
     time.sleep(0.5)  # so that it waits for its values
     child.kill()
     child.communicate()
-    with _within(20):
-        psutil.wait_procs(left)
+    assert psutil.wait_procs(left, timeout=120)[1] == []
     assert bench.kube.get(f"/api/v1/namespaces/{bench.namespace}/configmaps/conf") is None
     assert not bench.kube.metadata(f"/api/v1/namespaces/{bench.namespace}/secrets", labelSelector="owner=helm")
 
@@ -193,7 +189,7 @@ def test_a_step_is_prestarted_once_all_its_needs_have_begun(tmp_path: Path) -> N
         tmp_path, ("a", ""), ("b", ""), ("both", "a"), ("both", "b"), ("one", "a"), ("stuck", "a"), stuck="failed"
     )
     play = Played()
-    prestart = Prestart(steps, Slots(1), play)
+    prestart = Prestart(steps, Slots(1), play, grace=600.0)
     assert prestart.claim(steps[_id("a")]) is None
     prestart.start_dependents(_id("a"))
     assert play.launched == ["one"]
@@ -204,8 +200,7 @@ def test_a_step_is_prestarted_once_all_its_needs_have_begun(tmp_path: Path) -> N
     assert launch is not None
     launch.give({"x": ["y"]})
     assert launch.result.result().stdout == '{"x": ["y"]}'
-    with _within(2):
-        prestart.close()
+    prestart.close()
     assert not play.runner.groups()
 
 
@@ -223,13 +218,12 @@ def test_nobody_is_prepared_while_others_want_the_slots(tmp_path: Path) -> None:
 
 def test_only_so_many_wait_and_none_for_long(tmp_path: Path) -> None:
     steps, play = _steps(tmp_path, *((name, "a") for name in "bcdef")), Played()
-    prestart = Prestart(steps, Slots(9), play, longest=0.0)
+    prestart = Prestart(steps, Slots(9), play, longest=0.0, grace=600.0)
     prestart.claim(steps[_id("a")])
     prestart.start_dependents(_id("a"))
     assert len(play.launched) == module.MOST
     assert prestart.claim(steps[_id(play.launched[0])]) is None
-    with _within(2):
-        prestart.close()
+    prestart.close()
     assert not play.runner.groups()
 
 
@@ -237,6 +231,5 @@ def test_one_that_does_not_end_by_itself_is_ended(tmp_path: Path) -> None:
     steps, play = _steps(tmp_path, ("b", "a")), Played("sleep", "600")
     prestart = Prestart(steps, Slots(9), play, grace=0.1)
     prestart.start(steps[_id("b")])
-    with _within(10):
-        prestart.close()
+    prestart.close()
     assert not play.runner.groups()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from threading import Thread
 from typing import Any, Literal
@@ -15,6 +14,7 @@ from devtools.helm.labels import AFTER_DUE
 from devtools.model import Action, Contract, Hook, Release
 from devtools.releases.recovery import records
 from tests.kits.run import HERE, Bench, Ran, config_map, job, plan, step
+from tests.kits.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 OLD, NEW = "a" * 40, "b" * 40
@@ -147,8 +147,7 @@ def test_an_interruption_undoes_nothing(bench: Bench) -> None:
     conf = installed(bench)
 
     def interrupt() -> None:
-        while not (bench.root / "begun").exists():
-            time.sleep(0.05)
+        eventually((bench.root / "begun").exists)
         bench.cancel.set("interrupted by Ctrl-C")
 
     Thread(target=interrupt, daemon=True).start()

@@ -52,7 +52,7 @@ def kubectl(repo: Repo, cluster: Cluster, tool: Callable[[str], Path], tmp_path:
     def run(*words: str) -> str:
         where = (str(tool("kubectl")), "--kubeconfig", str(cluster.kubeconfig), "--namespace", repo.namespace)
         result = SubprocessRunner({"KUBECACHEDIR": str(tmp_path)}, Cancel()).run(
-            Command(argv=(*where, *words), cwd=tmp_path, timeout=60)
+            Command(argv=(*where, *words), cwd=tmp_path, timeout=300)
         )
         assert result.ok, result.stderr
         return result.stdout

@@ -62,7 +62,7 @@ def generated(
     )
     (directory / "values.yaml").write_text(yaml.safe_dump({"components": list(found.values())}))
     argv = (str(app.toolchain.path("helm")), "template", "set", str(directory))
-    result = app.runner.run(Command(argv=argv, cwd=directory, timeout=60))
+    result = app.runner.run(Command(argv=argv, cwd=directory, timeout=300))
     assert result.ok, result.stderr
     applications = [merged(item["template"], item["patch"]) for item in yaml.safe_load_all(result.stdout) if item]
     return {item["metadata"]["name"]: item for item in applications}
@@ -222,7 +222,7 @@ def test_smoke_runs_after_each_sync(waves: Path, app: App) -> None:
     spec = documents(waves, "argocd/applications/dev/*.yaml")["shop-smoke"]["spec"]["source"]
     argv = [str(app.toolchain.path("helm")), "template", "shop-smoke", str(waves / spec["path"])]
     argv += [word for file in spec["helm"]["valueFiles"] for word in ("--values", str(waves) + file)]
-    result = app.runner.run(Command(argv=tuple(argv), cwd=waves, timeout=60))
+    result = app.runner.run(Command(argv=tuple(argv), cwd=waves, timeout=300))
     assert result.ok, result.stderr
     jobs = [item for item in yaml.safe_load_all(result.stdout) if item and item["kind"] == "Job"]
     assert jobs

@@ -56,7 +56,7 @@ def helm_merge(tool: Callable[[str], Path], tmp_path_factory: pytest.TempPathFac
             (chart / "templates" / "values.yaml").write_text("values: {{ .Values | toJson }}\n")
             flags = [word for path in files for word in ("-f", str(path))]
             argv = (str(tool("helm")), "template", "echo", str(chart), *flags)
-            result = runner.run(Command(argv=argv, timeout=60))
+            result = runner.run(Command(argv=argv, timeout=300))
             assert result.ok, result.stderr
             known[key] = yaml.safe_load(result.stdout)["values"]
         return known[key]

@@ -66,7 +66,7 @@ def test_what_helmfile_deployed_is_adopted_without_a_change(repo: Repo, cluster:
     helmfile, helm = (str(repo.app.toolchain.path(name)) for name in ("helmfile", "helm"))
     words = [helmfile, "--helm-binary", helm, "-e", "dev", "--kube-context", cluster.context, "sync"]
     env = {**repo.environ, "KUBECONFIG": str(cluster.kubeconfig), "HOME": str(repo.path.parent)}
-    synced = subprocess.run(words, cwd=repo.path, env=env, capture_output=True, text=True, timeout=120, check=False)
+    synced = subprocess.run(words, cwd=repo.path, env=env, capture_output=True, text=True, timeout=300, check=False)
     assert synced.returncode == 0, synced.stderr
 
     def there() -> dict[str, Any]:

@@ -42,6 +42,7 @@ from devtools.testing import RecordingSink
 
 HERE = Location(file=Path("layers/40-data-plane.yaml"))
 LAYER = "40-data-plane"
+GRACE = (5.0, 2.0)
 Kind = TypeVar("Kind")
 
 
@@ -105,7 +106,7 @@ class Recorder(SubprocessRunner):
     """The real runner, remembering what it ran."""
 
     def __init__(self, cancel: Cancel) -> None:
-        super().__init__(dict(os.environ), cancel, grace=(5.0, 2.0))
+        super().__init__(dict(os.environ), cancel, grace=GRACE)
         self.commands: list[Command] = []
 
     def run(self, command: Command, on_output: OnOutput | None = None) -> Result:

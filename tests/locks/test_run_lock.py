@@ -24,7 +24,7 @@ from devtools.locks.run_lock import run_lock
 note = Holder(what="invoke up", pid=4711, started="10:00:00 UTC")
 with run_lock(Path(sys.argv[1]), "s", note, wait=True, cancel=Cancel(), say=print):
     print("held", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 

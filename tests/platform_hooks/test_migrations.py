@@ -76,7 +76,7 @@ def test_written_once(cluster: Cluster) -> None:
     assert again == ["Secret ameide/db-migrations-local is unchanged"]
     script = ROOT / "scripts" / "infra" / "bootstrap-db-migrations-secret.sh"
     env = {"PATH": "/usr/bin:/bin", "FLYWAY_USER": "else"}
-    done = subprocess.run([script, *target], env=env, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([script, *target], env=env, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     changed = secret(kube, "ameide", "db-migrations-local")
     assert changed

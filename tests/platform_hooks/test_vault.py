@@ -134,7 +134,7 @@ def test_the_script_works_alone(engine: Engine, address: str) -> None:
     script = ROOT / "scripts" / "vault" / "ensure-local-secrets.py"
     env = {"PATH": "/usr/bin:/bin", "VAULT_ADDR": address, "VAULT_TOKEN": TOKEN}
     first, second = (
-        subprocess.run([sys.executable, script], env=env, capture_output=True, text=True, timeout=60, check=False)
+        subprocess.run([sys.executable, script], env=env, capture_output=True, text=True, timeout=300, check=False)
         for _ in range(2)
     )
     assert (first.returncode, second.returncode) == (0, 0), first.stderr

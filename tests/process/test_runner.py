@@ -55,11 +55,11 @@ def alive(pid: int) -> bool:
         return False
 
 
-def python(code: str, timeout: float | None = 30.0, stdin: bytes | None = None) -> Command:
+def python(code: str, timeout: float | None = 300.0, stdin: bytes | None = None) -> Command:
     return Command(argv=(*PYTHON, code), timeout=timeout, stdin=stdin)
 
 
-def sh(code: str, timeout: float | None = 30.0, secrets: tuple[str, ...] = ()) -> Command:
+def sh(code: str, timeout: float | None = 300.0, secrets: tuple[str, ...] = ()) -> Command:
     return Command(argv=("sh", "-c", code), timeout=timeout, secrets=secrets)
 
 
@@ -106,7 +106,8 @@ def test_a_timeout_climbs_the_ladder(runner: SubprocessRunner, ignored: tuple[in
     assert 0.4 <= result.seconds < 300
 
 
-def test_last_words_after_an_interrupt_are_heard(runner: SubprocessRunner) -> None:
+def test_last_words_after_an_interrupt_are_heard(cancel: Cancel) -> None:
+    runner = SubprocessRunner(os.environ, cancel, grace=(60.0, 60.0))
     code = "trap 'echo rolled back; exit 7' INT; echo up; while :; do sleep 0.05; done"
     result, _ = timed_out(runner, code, 0.3)
     assert (result.returncode, result.timed_out, result.stdout) == (7, True, "up\nrolled back\n")
@@ -114,7 +115,7 @@ def test_last_words_after_an_interrupt_are_heard(runner: SubprocessRunner) -> No
 
 def test_cancel_from_another_thread(runner: SubprocessRunner, cancel: Cancel) -> None:
     Timer(0.2, cancel.set, ("enough",)).start()
-    result = runner.run(python("import time; time.sleep(60)"))
+    result = runner.run(python("import time; time.sleep(600)"))
     assert (result.cancelled, result.timed_out, result.ok) == (True, False, False)
     assert runner.run(sh("echo never")) == Result(returncode=-signal.SIGINT, cancelled=True)
 
@@ -129,7 +130,7 @@ def test_a_cleanup_runs_after_a_cancel(runner: SubprocessRunner, cancel: Cancel)
 def test_one_command_is_cancelled_alone(runner: SubprocessRunner) -> None:
     alone = Cancel()
     Timer(0.2, alone.set, ("enough",)).start()
-    assert runner.run(Command(argv=("sleep", "60"), cancel=alone)).cancelled
+    assert runner.run(Command(argv=("sleep", "600"), cancel=alone)).cancelled
     assert runner.run(sh("echo on")).stdout == "on\n"
 
 
@@ -180,7 +181,7 @@ def test_a_listener_that_raises_leaves_nothing_behind(runner: SubprocessRunner) 
         raise LookupError(line)
 
     with pytest.raises(LookupError, match="up"):
-        runner.run(python(STUBBORN + "time.sleep(60)"), bad)
+        runner.run(python(STUBBORN + "time.sleep(600)"), bad)
     assert not runner.groups()
 
 
@@ -194,7 +195,7 @@ def test_huge_output_is_streamed_and_cut_short(runner: SubprocessRunner) -> None
 
     before = psutil.Process().memory_info().rss
     code = f"import os\nfor _ in range({megabytes}): os.write(1, (b'y' * 1023 + b'\\n') * 1024)"
-    result = runner.run(python(code, timeout=120), listen)
+    result = runner.run(python(code, timeout=600), listen)
     assert result.ok
     assert result.truncated
     assert count == megabytes * 1024 * 1024
@@ -235,7 +236,7 @@ def test_no_newline_at_the_end(runner: SubprocessRunner) -> None:
 def test_lines_are_heard_as_they_come(runner: SubprocessRunner, tmp_path: Path) -> None:
     heard = tmp_path / "heard"
     code = f"echo one; until [ -e {heard} ]; do sleep 0.05; done; echo two"  # it ends once its first line is heard
-    result = runner.run(sh(code, timeout=60), lambda _stream, _line: heard.touch())
+    result = runner.run(sh(code, timeout=300), lambda _stream, _line: heard.touch())
     assert (result.ok, result.stdout) == (True, "one\ntwo\n")
 
 
@@ -254,12 +255,12 @@ def test_a_child_that_does_not_read_its_stdin(runner: SubprocessRunner, code: st
 
 
 def test_a_child_that_never_reads_and_never_ends(runner: SubprocessRunner) -> None:
-    assert runner.run(python("import time; time.sleep(60)", timeout=0.3, stdin=b"x" * 3_000_000)).timed_out
+    assert runner.run(python("import time; time.sleep(600)", timeout=0.3, stdin=b"x" * 3_000_000)).timed_out
 
 
 def test_empty_stdin_is_an_end_and_none_is_devnull(runner: SubprocessRunner) -> None:
-    assert runner.run(Command(argv=("cat",), stdin=b"", timeout=10)).ok
-    assert runner.run(Command(argv=("cat",), timeout=10)).ok
+    assert runner.run(Command(argv=("cat",), stdin=b"", timeout=300)).ok
+    assert runner.run(Command(argv=("cat",), timeout=300)).ok
 
 
 def test_a_missing_program(runner: SubprocessRunner) -> None:
@@ -328,16 +329,18 @@ def test_redact(text: str, secrets: tuple[str, ...], shown: str) -> None:
     assert redact(text, secrets) == shown
 
 
-def test_threads_share_a_runner(runner: SubprocessRunner) -> None:
+def test_threads_share_a_runner(runner: SubprocessRunner, tmp_path: Path) -> None:
     results: dict[int, str] = {}
+    go_on = tmp_path / "go-on"
 
     def one(number: int) -> None:
-        results[number] = runner.run(sh(f"sleep 0.1; echo {number}")).stdout
+        results[number] = runner.run(sh(f"until [ -e {go_on} ]; do sleep 0.05; done; echo {number}")).stdout
 
     threads = [Thread(target=one, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
-    eventually(lambda: len(runner.groups()) > 1)
+    eventually(lambda: len(runner.groups()) == len(threads))
+    go_on.touch()
     for thread in threads:
         thread.join()
     assert results == {number: f"{number}\n" for number in range(8)}

@@ -62,7 +62,7 @@ def read(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     script.write_text(READER)
     lines = [case["typed"] for case in CASES]
     done = subprocess.run(
-        [sys.executable, str(script)], input=json.dumps(lines), capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, str(script)], input=json.dumps(lines), capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
     return dict(zip(lines, json.loads(done.stdout), strict=True))
@@ -92,7 +92,7 @@ def test_a_program_that_cannot_be_asked(tmp_path: Path) -> None:
         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home"), "DEVTOOLS_PROVIDER": "kwok"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -63,7 +63,7 @@ def load(root: Path, *args: str, **environ: str) -> Result:
         *(("--", *args) if args else ()),
     ]
     env = {**environment(root / "home"), **environ}
-    done = subprocess.run(argv, cwd=root, env=env, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(argv, cwd=root, env=env, capture_output=True, text=True, check=False, timeout=300)
     found = json.loads(done.stdout) if done.returncode == 0 else {}
     return Result(
         code=done.returncode,

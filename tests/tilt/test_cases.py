@@ -145,7 +145,7 @@ def shortened(text: str, directory: Path) -> str:
 
 def run(words: tuple[str, ...] | str) -> str:
     argv = ["sh", "-c", words] if isinstance(words, str) else list(words)
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300)
     if done.returncode:
         raise RuntimeError(f"exit status {done.returncode}")
     return done.stdout

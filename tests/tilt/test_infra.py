@@ -409,7 +409,7 @@ def test_the_sample_app_is_deployed_with_the_image_that_is_built(tmp_path: Path,
     def render(call: Step) -> str:
         words = [call.values["name"], call.values["chart"], "--namespace", call.values["namespace"]]
         argv = [str(tool("helm")), "template", *words]
-        return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout
+        return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=300).stdout
 
     loaded = assert_loads(repo.root / "Tiltfile", render=render)
     hello = loaded.resource("hello")

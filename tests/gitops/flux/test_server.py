@@ -35,7 +35,7 @@ def kube(tool: Tool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]
             for item in read_documents(file.read_bytes()):
                 client.apply(f"{CRDS}/{item['metadata']['name']}", item)
         client.create("/api/v1/namespaces", {"metadata": {"name": "flux-system"}})
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not all(map(is_established, client.items(CRDS))):
             assert time.monotonic() < deadline
             time.sleep(0.2)
