@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from devtools.bootstrap.tilt_process import OWNER_VARIABLE
 from devtools.commands.bootstrap import command
-from tests.kits.bootstrap import Machine, http
+from tests.kits.bootstrap import Machine, carrying, http
 
 
 @pytest.fixture(scope="module")
@@ -30,4 +31,5 @@ def machine(tmp_path: Path, ports: tuple[int, int]) -> Iterator[Machine]:
     made = Machine.make(tmp_path, docker=ports[0], api=ports[1])
     yield made
     made.environ["TILT_DOES"] = ""
-    made.run(lambda app: command.down(app, "json", keep_cluster=True))
+    if carrying(f"{OWNER_VARIABLE}={made.run_directory}"):
+        made.run(lambda app: command.down(app, "json", keep_cluster=True))

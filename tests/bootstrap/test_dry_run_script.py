@@ -16,7 +16,7 @@ ODD = ("a b", "it's", '"x"', "$HOME `id`", "*", "")
 
 
 def sh(text: str, cwd: Path) -> str:
-    done = subprocess.run(["sh", "-eu"], input=text, cwd=cwd, capture_output=True, text=True, check=True, timeout=20)
+    done = subprocess.run(["sh", "-eu"], input=text, cwd=cwd, capture_output=True, text=True, check=True, timeout=120)
     return done.stdout
 
 

@@ -54,7 +54,7 @@ class Case:
     def _run(self, words: str, *, exit: int = 0, says: list[str] = [], lacks: list[str] = []) -> None:  # noqa: A002, B006
         others = "DEVTOOLS_PROVIDER" in self.repo.env and words.startswith(("up", "layer ", "down"))
         agree = ["--yes"] if others else []
-        typed = self.repo.invoke(*words.split(), *agree, timeout=180)
+        typed = self.repo.invoke(*words.split(), *agree)
         self.typed.append(typed)
         assert typed.code == exit, typed.text
         flat = " ".join(typed.text.split())

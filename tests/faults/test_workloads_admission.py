@@ -136,7 +136,8 @@ def test_a_webhook_that_refuses_is_quoted_at_once(place: Place, asked: Bench, po
     with place.server(port):
         ran = asked.run(plan(step(asked.release(asked.chart("conf", config_map("conf"))))))
     end = ran.one(StepFinished)
-    assert (ran.code, end.seconds < 15) == (ExitCode.FAILED, True)
+    assert ran.code is ExitCode.FAILED
+    assert not [notice for notice in ran.all(Notice) if "trying again" in notice.message]
     assert 'admission webhook "configmaps.check.example.com" denied the request' in end.reason
     assert "images must come from our registry" in end.reason
 
@@ -144,9 +145,9 @@ def test_a_webhook_that_refuses_is_quoted_at_once(place: Place, asked: Bench, po
 def test_a_webhook_that_refuses_pods_is_quoted_during_the_wait(place: Place, asked: Bench, port: int) -> None:
     _register(asked, place.registration(asked.namespace, "pods", port))
     with place.server(port):
-        ran = asked.run(plan(step(asked.release(asked.chart("web", deployment("web")), timeout=100.0))))
+        ran = asked.run(plan(step(asked.release(asked.chart("web", deployment("web")), timeout=600.0))))
     end = ran.one(StepFinished)
-    assert (ran.code, end.seconds < 40) == (ExitCode.FAILED, True)
+    assert ran.code is ExitCode.FAILED  # and not TIMEOUT
     assert end.reason.startswith("Deployment/web: FailedCreate: admission webhook ")
     assert "images must come from our registry" in end.reason
 
@@ -166,12 +167,12 @@ def test_a_webhook_that_does_not_answer_is_named_after_a_while(place: Place, ask
         {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "hook"}, "spec": service},
     )
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "labels": {"checked": "yes"}}}
-    creds = asked.release(asked.chart("creds", secret), timeout=100.0)
-    conf = asked.release(asked.chart("conf", config_map("conf")), timeout=100.0)
+    creds = asked.release(asked.chart("creds", secret), timeout=600.0)
+    conf = asked.release(asked.chart("conf", config_map("conf")), timeout=600.0)
     other = asked.release(asked.chart("other", deployment("other")), wait=False)
     ran = asked.run(plan(step(conf), step(creds), step(other)))
     end = ran.one(StepFinished, release=str(conf.id))
-    assert (ran.code, 15 < end.seconds < 60) == (ExitCode.FAILED, True)
+    assert (ran.code, end.seconds > 15) == (ExitCode.FAILED, True)
     assert end.reason.startswith("admission webhook configmaps.check.example.com does not answer: ")
     assert "connection refused" in end.reason
     assert end.hint == "if another release serves it, declare that with `needs`"

@@ -40,22 +40,29 @@ inspect) sed -i 's/inactive/running/' "$FAKE/builders";;
 rm) rm -f "$FAKE/builders";;
 esac
 """
+# A question is asked by a shell, which starts in a twentieth of Python's time.
+TILT = """#!/bin/bash
+[ "$1" = get ] || exec {python} -SE {server} "$@"
+echo "tilt $* KUBECONFIG=$KUBECONFIG" >>"$FAKE/calls"
+kind=$2
+while [ "$1" != --port ]; do shift; done
+if ! {{ exec 3<>"/dev/tcp/127.0.0.1/$2"; }} 2>/dev/null; then
+    echo "No tilt apiserver found" >&2
+    exit 1
+fi
+printf 'GET /%s HTTP/1.0\\r\\n\\r\\n' "$kind" >&3
+while IFS= read -r line <&3 && [ "$line" != $'\\r' ]; do :; done
+cat <&3
+"""
 # `up` listens and runs a command in a session of its own, as Tilt does; TILT_DOES says what else is wrong with it.
 # $FAKE/tiltfile is why the Tiltfile does not load. Its first answer is that the Tiltfile is being loaded.
-TILT = """#!{python} -SE
-import http.server, json, os, signal, subprocess, sys, time, urllib.request
+TILT_SERVER = """\
+import json, os, signal, socket, subprocess, sys, time
 words = sys.argv[1:]
 with open(os.environ["FAKE"] + "/calls", "a") as calls:
     calls.write("tilt " + " ".join(words) + " KUBECONFIG=" + os.environ.get("KUBECONFIG", "") + "\\n")
 does = os.environ.get("TILT_DOES", "")
 port = int(words[words.index("--port") + 1])
-if words[0] == "get":
-    try:
-        page = urllib.request.build_opener(urllib.request.ProxyHandler({{}})).open(f"http://127.0.0.1:{{port}}/{{words[1]}}")
-    except OSError:
-        sys.exit("No tilt apiserver found")
-    print(page.read().decode())
-    sys.exit(0)
 print("Tilt started on http://localhost:%d/" % port, "token", len(os.environ.get("BUF_TOKEN", "")), flush=True)
 child = subprocess.Popen(["sleep", "300"], start_new_session=True)
 if does == "dies":
@@ -70,31 +77,35 @@ asked = []
 def tiltfile():
     asked.append(1)
     if len(asked) == 1 or does == "loads for ever":
-        return {{"updateStatus": "in_progress"}}
+        return {"updateStatus": "in_progress"}
     try:
         with open(os.environ["FAKE"] + "/tiltfile") as file:
-            return {{"updateStatus": "error", "buildHistory": [{{"error": file.read()}}]}}
+            return {"updateStatus": "error", "buildHistory": [{"error": file.read()}]}
     except OSError:
-        return {{"updateStatus": "ok", "buildHistory": [{{}}]}}
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        session = {{"items": [{{"kind": "Session", "status": {{"pid": os.getpid()}}}}]}}
-        cluster = {{"kind": "Cluster", "status": {{"connection": {{"kubernetes": {{"context": context}}}}}}}}
-        try:
-            with open(os.environ["FAKE"] + "/watches") as file:
-                watches = json.load(file)
-        except OSError:
-            watches = {{"items": []}}
-        pages = {{"/filewatches": watches, "/session": session, "/cluster": cluster}}
-        if self.path == "/uiresources":
-            pages[self.path] = {{"items": [{{"metadata": {{"name": "(Tiltfile)"}}, "status": tiltfile()}}]}}
-        body = json.dumps(pages.get(self.path, {{}})).encode()
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(body)
-    def log_message(self, *words):
+        return {"updateStatus": "ok", "buildHistory": [{}]}
+def answer(kind):
+    if kind == "session":
+        return {"items": [{"kind": "Session", "status": {"pid": os.getpid()}}]}
+    if kind == "cluster":
+        return {"kind": "Cluster", "status": {"connection": {"kubernetes": {"context": context}}}}
+    if kind == "uiresources":
+        return {"items": [{"metadata": {"name": "(Tiltfile)"}, "status": tiltfile()}]}
+    try:
+        with open(os.environ["FAKE"] + "/watches") as file:
+            return json.load(file)
+    except OSError:
+        return {"items": []}
+server = socket.create_server(("127.0.0.1", port))
+while True:
+    connection, _ = server.accept()
+    try:
+        with connection, connection.makefile("rw") as stream:
+            lines = list(iter(lambda: stream.readline().strip(), ""))
+            if lines:  # one may only look whether it listens
+                body = json.dumps(answer(lines[0].split()[1].lstrip("/")))
+                stream.write("HTTP/1.0 200 OK\\r\\n\\r\\n" + body)
+    except OSError:
         pass
-http.server.HTTPServer(("127.0.0.1", port), Handler).serve_forever()
 """
 TASKS = "from devtools.tasks import namespace\n"
 LAYER = "stage: base\nreleases:\n  - {name: web, namespace: x, chart: platform/web}\n"  # enough for specs
@@ -171,7 +182,10 @@ class Machine:
             "DEVTOOLS_STATE": str(tmp / "state"),
             "TILT_PORT": str(free_port()),
         }
-        for name, text in (("docker", DOCKER), ("tilt", TILT.format(python=sys.executable))):
+        server = tmp / "server" / "tilt"
+        server.parent.mkdir()
+        server.write_text(TILT_SERVER)
+        for name, text in (("docker", DOCKER), ("tilt", TILT.format(python=sys.executable, server=server))):
             machine.program(name, text)
         install(machine.programs)
         machine.program("helm", "#!/bin/sh\necho v4.3.1\n")

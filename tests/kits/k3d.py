@@ -20,18 +20,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
-HOME = Path(os.environ.get("FAKE", "."))
-STATE = HOME / "k3d.json"
 DEFAULT_IMAGE = "docker.io/rancher/k3s:v1.34.4-k3s1"
 
 
+def home() -> Path:
+    return Path(os.environ["FAKE"])
+
+
 def main(words: list[str]) -> None:
-    with (HOME / "calls").open("a") as calls:
+    state = home() / "k3d.json"
+    with (home() / "calls").open("a") as calls:
         calls.write(f"k3d {' '.join(words)}\n")
     name = "-".join(words[:2])
     if name in os.environ.get("K3D_FAILS", "").split():
         fatal("k3d is out of order", level="ERRO")
-    nodes = json.loads(STATE.read_text()) if STATE.exists() else []
+    nodes = json.loads(state.read_text()) if state.exists() else []
     verbs: dict[str, Callable[[], object]] = {
         "cluster-list": lambda: show(clusters(nodes)),
         "cluster-create": lambda: create(nodes),
@@ -52,7 +55,7 @@ def main(words: list[str]) -> None:
 
 def create(nodes: list[dict[str, Any]]) -> None:
     config = json.loads(sys.stdin.read())
-    (HOME / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    (home() / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     info("Using config file - (k3d.io/v1alpha5#simple)")
     name, options = config["metadata"]["name"], config.get("options", {})
     registries = config.get("registries", {})
@@ -112,12 +115,12 @@ def delete(nodes: list[dict[str, Any]], name: str) -> None:
         if item["status"] == "running":
             item["Networks"] = [network for network in item["Networks"] if network != f"k3d-{name}"]
     info("Removing cluster details from default kubeconfig...")
-    home = Path(os.environ["HOME"])
-    default = Path(os.environ.get("KUBECONFIG") or home / ".kube/config")
+    user = Path(os.environ["HOME"])
+    default = Path(os.environ.get("KUBECONFIG") or user / ".kube/config")
     if default.is_file():
         default.write_text(re.sub(rf"current-context: k3d-{name}\b", "current-context: another", default.read_text()))
         default.write_text(default.read_text() + "# written by k3d\n")
-    Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config/k3d").mkdir(parents=True, exist_ok=True)
+    Path(os.environ.get("XDG_CONFIG_HOME") or user / ".config/k3d").mkdir(parents=True, exist_ok=True)
 
 
 def create_registry(nodes: list[dict[str, Any]], words: list[str]) -> None:
@@ -133,7 +136,7 @@ def create_registry(nodes: list[dict[str, Any]], words: list[str]) -> None:
 def kubeconfig(nodes: list[dict[str, Any]], name: str) -> None:
     if not of(nodes, name):
         fatal("No nodes found for given cluster")
-    sys.stdout.write((HOME / "kubeconfig").read_text())
+    sys.stdout.write((home() / "kubeconfig").read_text())
 
 
 def node(name: str, role: str, cluster: str, ports: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -199,9 +202,9 @@ def mark(nodes: list[dict[str, Any]], status: str) -> None:
 
 
 def save(nodes: list[dict[str, Any]]) -> None:
-    draft = STATE.with_suffix(f".{os.getpid()}")
+    draft = home() / f"k3d.{os.getpid()}"
     draft.write_text(json.dumps(nodes))
-    draft.replace(STATE)
+    draft.replace(home() / "k3d.json")
 
 
 def info(text: str) -> None:
@@ -215,10 +218,6 @@ def fatal(text: str, level: str = "FATA") -> NoReturn:
 
 def install(directory: Path) -> Path:
     """Put the double into a directory as `k3d`."""
-    directory.mkdir(parents=True, exist_ok=True)
-    program = directory / "k3d"
-    here = Path(__file__)  # imported, because a program itself is compiled each time
-    start = f"import sys\nsys.path.append({str(here.parent)!r})\nfrom {here.stem} import main\nmain(sys.argv[1:])\n"
-    program.write_text(f"#!{sys.executable} -SE\n{start}")
-    program.chmod(0o755)
-    return program
+    from tests.kits import double_server
+
+    return double_server.install(directory, "k3d", Path(__file__).stem)

@@ -133,7 +133,7 @@ class Repo:
             text=True,
         )
 
-    def invoke(self, *words: str, env: Mapping[str, str] | None = None, timeout: float = 300) -> Typed:
+    def invoke(self, *words: str, env: Mapping[str, str] | None = None, timeout: float = 600) -> Typed:
         """Type a command and wait for its end; no traceback may ever be shown."""
         if any(name.startswith(PYTHONS_OWN) for name in {**self.env, **(env or {})}):
             with self.start(*words, env=env) as child:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -127,11 +126,9 @@ def test_what_does_not_go_is_named_with_what_holds_it(bench: Bench) -> None:
     item["metadata"]["finalizers"] = ["example.com/held"]
     held = bench.release(bench.chart("held", item), timeout=2.0)
     assert bench.run(named(bench, step(held))).code is ExitCode.OK
-    started = time.monotonic()
     ran = bench.run(named(bench, step(held, action=Action.UNINSTALL)))
     try:
         assert ran.code is ExitCode.TIMEOUT
-        assert time.monotonic() - started < 20
         what = "ConfigMap/settings (held by finalizer example.com/held)"
         said = [event.what for event in ran.all(StepWaiting)]
         assert [line for line in said if line != "helm uninstall"] == [what]
