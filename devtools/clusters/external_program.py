@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from devtools.errors import EnvironmentFault, Interrupted, TimedOut
 from devtools.process.runner import Command, Result, Runner
-
-if TYPE_CHECKING:
-    from devtools.docker.images import Executed
 
 LONGEST = 300  # maximum characters of a reason
 T = TypeVar("T")
 
 
-def last_line(result: Result | Executed) -> str:
+def last_line(result: Result) -> str:
     """Return the last line of a program's output, which usually has the reason for a failure."""
     return (result.stderr.strip() or result.stdout.strip() or "no reason given").splitlines()[-1][:LONGEST]
 
@@ -41,10 +38,7 @@ class Program:
     longer: str = ""  # hint if it times out
 
     def run(self, command: Command, what: str) -> Result:
-        """Run a command that must succeed; raises EnvironmentFault, TimedOut or Interrupted.
-
-        `what` completes "could not".
-        """
+        """Run a command; `what` completes "could not". Raises EnvironmentFault, TimedOut or Interrupted."""
         result = self.runner.run(command)
         if result.cancelled:
             raise Interrupted(f"interrupted: {self.name} did not {what}")

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from devtools.base.image_names import Reference, parse
 from devtools.docker.engine import connect, error_text
 from devtools.errors import DevtoolsError, EnvironmentFault, TimedOut
-from devtools.process.runner import Cancel
+from devtools.process.runner import Cancel, Result
 from devtools.process.waiting import Expired, within
 
 T = TypeVar("T")
@@ -32,15 +32,6 @@ class StoredImage:
         """Return its digest in the registry of this name; empty if it is not from there."""
         found = (item.partition("@") for item in self.digests)
         return next((digest for name, _, digest in found if _same_name(name, reference)), "")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Executed:
-    """How a command in a container ended."""
-
-    code: int
-    stdout: str
-    stderr: str
 
 
 class DockerImages:
@@ -113,14 +104,14 @@ class DockerImages:
 
         self._bounded(f"save {name}", timeout, fetch)
 
-    def execute(self, container: str, argv: tuple[str, ...], *, timeout: float) -> Executed:
+    def execute(self, container: str, argv: tuple[str, ...], *, timeout: float) -> Result:
         """Run a command in a running container."""
 
-        def run(api: Any) -> Executed:
+        def run(api: Any) -> Result:
             made = api.exec_create(container, list(argv))["Id"]
             stdout, stderr = _streams(api.exec_start(made, socket=True))
             code = api.exec_inspect(made)["ExitCode"]
-            return Executed(code=int(code), stdout=_text(stdout), stderr=_text(stderr))
+            return Result(returncode=int(code), stdout=_text(stdout), stderr=_text(stderr))
 
         return self._bounded(f"run {argv[0]} in {container}", timeout, run)
 

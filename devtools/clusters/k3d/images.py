@@ -155,7 +155,7 @@ class K3dImages:
     def _on(self, node: str, argv: tuple[str, ...], what: str, timeout: float = _QUICK) -> str:
         """Return a command's output on a node; EnvironmentFault if it fails."""
         done = self.engine.execute(node, argv, timeout=timeout)
-        if done.code:
+        if not done.ok:
             raise EnvironmentFault(f"node {node} could not {what}: {last_line(done)}")
         return done.stdout
 
