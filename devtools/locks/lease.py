@@ -70,20 +70,12 @@ class Lease:
 
     def renew(self) -> bool:
         """Renew the Lease; return False if another run holds it now. Raises DevtoolsError if that is not known."""
-        try:
-            made = self._renewing.merge(self._path, self._body(self._version))
-        except ApiError as error:
-            if error.status == NOT_FOUND:  # deleted with its namespace, or by hand
-                return self._try_create(self._renewing)
-            if error.status != CONFLICT:
-                raise
-            found = self._renewing.get(self._path)
-            if found is None or (found.get("spec") or {}).get("holderIdentity") != self._holder.identity:
-                return found is None
-            self._version = str(found["metadata"]["resourceVersion"])  # changed by an earlier write, or by hand
+        if self._write(lambda: self._renewing.merge(self._path, self._body(self._version)), CONFLICT, NOT_FOUND):
             return True
-        self._version = str(made["metadata"]["resourceVersion"])
-        return True
+        found = self._renewing.get(self._path)
+        if found is None:  # deleted with its namespace, or by hand
+            return self._try_create(self._renewing)
+        return self._remember(found)  # changed by an earlier write, or by hand
 
     def release(self) -> None:
         """Delete the Lease if this process still holds it."""
@@ -113,14 +105,7 @@ class Lease:
         body = self._body("")
         body |= {"apiVersion": _API, "kind": "Lease"}
         body["metadata"]["name"] = self._name
-        try:
-            made = kube.create(self._collection, body)
-        except ApiError as error:
-            if error.status == CONFLICT:
-                return False
-            raise
-        self._version = str(made["metadata"]["resourceVersion"])
-        return (made.get("spec") or {}).get("holderIdentity") == self._holder.identity
+        return self._write(lambda: kube.create(self._collection, body), CONFLICT)
 
     def _try_take(self, found: Mapping[str, Any]) -> bool:
         """Take over a Lease as it was read; return False if it has changed since."""
@@ -128,14 +113,23 @@ class Lease:
         body["spec"]["acquireTime"] = body["spec"]["renewTime"]
         transitions = int((found.get("spec") or {}).get("leaseTransitions") or 0)
         body["spec"]["leaseTransitions"] = transitions + 1 if 0 <= transitions < _MOST_TRANSITIONS else 1
+        return self._write(lambda: self._kube.merge(self._path, body), CONFLICT, NOT_FOUND)
+
+    def _write(self, write: Callable[[], Mapping[str, Any]], *refusals: int) -> bool:
+        """Write the Lease; return False if that is refused because it exists, has changed or is gone."""
         try:
-            made = self._kube.merge(self._path, body)
+            return self._remember(write())
         except ApiError as error:
-            if error.status in {CONFLICT, NOT_FOUND}:
+            if error.status in refusals:
                 return False
             raise
-        self._version = str(made["metadata"]["resourceVersion"])
-        return True
+
+    def _remember(self, lease: Mapping[str, Any]) -> bool:
+        """Return whether this process holds a Lease as it was read, and remember its version then."""
+        is_ours = (lease.get("spec") or {}).get("holderIdentity") == self._holder.identity
+        if is_ours:
+            self._version = str(lease["metadata"]["resourceVersion"])
+        return is_ours
 
 
 @contextlib.contextmanager
