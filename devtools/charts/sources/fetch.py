@@ -51,20 +51,20 @@ class Fetcher:
             place = source.replace(PUBLISHER, entry.publisher)
             return self._of_directory(entry, Path(place)), place, ""
         where, access = source_of(self._keys, entry, source)
-        return self.pull(where, access, entry.name, entry.version, f"'{entry.chart}'"), where, ""
+        return self._pull(entry, where, access), where, ""
 
-    def pull(self, where: str, access: Access, name: str, version: str, shown: str) -> Path:
-        """Fetch the archive of a chart from a repository or a registry; errors name it as `shown`."""
-        failed = f"{shown} cannot be pulled from {where}"
+    def _pull(self, entry: LockEntry, where: str, access: Access) -> Path:
+        """Fetch the archive from a repository or a registry."""
+        failed = f"'{entry.chart}' cannot be pulled from {where}"
         helm = with_sources(self._helm, {SOURCE: (where, access)})
         if not where.startswith(OCI):
             run_helm(self._runner, helm.update(SOURCE), failed)
-        run_helm(self._runner, replace(helm, ca=access.ca).pull(where, name, version, self._pulled), failed)
+        run_helm(self._runner, replace(helm, ca=access.ca).pull(where, entry.name, entry.version, self._pulled), failed)
         found = sorted(self._pulled.glob("*.tgz"))
         if len(found) != 1:
-            raise ConfigError(f"pulling {shown} from {where} returned {len(found)} archives instead of one")
+            raise ConfigError(f"pulling '{entry.chart}' from {where} returned {len(found)} archives instead of one")
         if not where.startswith(OCI):
-            check_digest(helm.index, name, version, found[0])
+            check_digest(helm.index, entry, found[0])
         return found[0]
 
     def _of_directory(self, entry: LockEntry, directory: Path) -> Path:
@@ -147,14 +147,14 @@ def source_of(keys: Keys, entry: LockEntry, source: str) -> tuple[str, Access]:
     return oci_reference(where, entry.name) if where.startswith(OCI) else where, access
 
 
-def check_digest(index: Path, name: str, version: str, archive: Path) -> None:
+def check_digest(index: Path, entry: LockEntry, archive: Path) -> None:
     """Raise ConfigError if a repository's index has another sha256 for an archive; helm does not check that."""
     raw, found = read_file(index), sha256_of(archive)
     if found.encode() in raw:
         return
-    for item in read_yaml(raw)["entries"].get(name) or ():
+    for item in read_yaml(raw)["entries"].get(entry.name) or ():
         expected = str(item.get("digest") or "").removeprefix("sha256:")
-        if item.get("version") == version and expected:
+        if item.get("version") == entry.version and expected:
             message = f"the sha256 of {archive.name} is {found}, but the index of its repository has {expected}"
             hint = "report it to the publisher; get the archive from another source with --from"
             raise ConfigError(message, hint=hint)
