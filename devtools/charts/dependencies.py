@@ -58,10 +58,7 @@ def declared(chart: Path, shown: Callable[[Path], Path]) -> Iterator[tuple[Locat
 
 
 def missing(chart: Path, files: Mapping[str, Path], shown: Callable[[Path], Path]) -> list[Problem]:
-    """Return a problem for each dependency that a chart's directory declares and its `charts/` lacks.
-
-    `files` are those that helm loads.
-    """
+    """Return a problem for each declared dependency that is not among the files that helm loads from `charts/`."""
     there = set(_names(files))
     return [
         Problem(

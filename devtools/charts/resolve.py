@@ -62,10 +62,7 @@ class Charts:
 
     @cached_property
     def lock(self) -> Lock:
-        """The lock, read on first use: a run that finds nothing to do may not need it.
-
-        Raises ConfigError if it is invalid.
-        """
+        """The lock, read on first use, because a run may not need it; raises ConfigError if it is invalid."""
         if self._load:
             return self._load()
         from devtools.charts.lock import load_lock

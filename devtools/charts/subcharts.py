@@ -39,10 +39,7 @@ class LoadedChart:
 
 
 def load_chart(files: Files, wanted: Callable[[str], bool], where: str = "") -> LoadedChart:
-    """Load a chart from its files; of packed subcharts, read only the files with matching names.
-
-    Raises ConfigError, naming the file, if Helm could not load it.
-    """
+    """Load a chart, with the wanted files of packed subcharts; raises ConfigError if Helm could not load it."""
     if "Chart.yaml" not in files:
         raise ConfigError(f"{where or 'the chart'} is not a chart: it has no Chart.yaml")
     metadata = {**_map(files, "Chart.yaml", where), **_map(files, "requirements.yaml", where)}

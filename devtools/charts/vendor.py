@@ -69,10 +69,7 @@ class Vendor:
             return replace(found, changed=self._settle(entry, archive, found))
 
     def fetch(self, entry: LockEntry, into: Path, source: str = "") -> tuple[Path, Vendored]:
-        """Fetch and check a chart that is not in the lock into a directory; its version may be a range.
-
-        Raises like `vendor`.
-        """
+        """Fetch a chart that is not in the lock into a directory; its version may be a range. Raises like `vendor`."""
         with tempfile.TemporaryDirectory(dir=into) as work, self._private_helm() as helm:
             if newest([entry.version]) != entry.version:
                 entry = replace(entry, version=newest_within(entry, source, helm, self._runner, self._keys))

@@ -72,16 +72,11 @@ class ContextProvider:
 
     def _find(self) -> Cluster:
         if not self._name:
-            raise ConfigError(
-                "provider context needs a context, and devtools.yaml names none",
-                hint="cluster: {provider: context, context: NAME} and allowed_contexts: [NAME]",
-            )
+            hint = "cluster: {provider: context, context: NAME} and allowed_contexts: [NAME]"
+            raise ConfigError("provider context needs a context, and devtools.yaml names none", hint=hint)
         if self._name not in self._allowed:
-            known = ", ".join(self._allowed) or "none"
-            raise ConfigError(
-                f"context {self._name} may not be written to (allowed: {known})",
-                hint=f"add {self._name} to allowed_contexts in devtools.yaml",
-            )
+            message = f"context {self._name} may not be written to (allowed: {', '.join(self._allowed) or 'none'})"
+            raise ConfigError(message, hint=f"add {self._name} to allowed_contexts in devtools.yaml")
         own, text = self._copy()
         try:
             lock = use(own.parent, self._name, self._root, self._kubeconfigs)
@@ -113,27 +108,23 @@ class ContextProvider:
         try:
             cluster = self.find()
         except DevtoolsError as error:
-            return replace(found, state="absent", problem=error.message, hint=error.hint)
+            return replace(found, problem=error.message, hint=error.hint)
+        found = replace(found, kubeconfig=cluster.kubeconfig)
         kube = Kube(cluster.kubeconfig, self._name, self._cancel, retry_for=0.0)
         try:
-            version, nodes = kube.version(), _nodes(kube)
-            return replace(found, state="running", kubeconfig=cluster.kubeconfig, version=version, nodes=nodes)
+            return replace(found, state="running", version=kube.version(), nodes=_nodes(kube))
         except DevtoolsError as error:
-            return replace(found, state="broken", kubeconfig=cluster.kubeconfig, problem=error.message, hint=error.hint)
+            return replace(found, state="broken", problem=error.message, hint=error.hint)
 
     def stop(self, progress: Progress) -> None:  # noqa: ARG002 - the protocol's
         """Refuse, because others may be using the cluster."""
-        raise ConfigError(
-            f"context {self._name} is an existing cluster: devtools does not stop it",
-            hint="stop it with the tool that created it",
-        )
+        message = f"context {self._name} is an existing cluster: devtools does not stop it"
+        raise ConfigError(message, hint="stop it with the tool that created it")
 
     def delete(self, progress: Progress) -> None:  # noqa: ARG002 - the protocol's
         """Refuse, because devtools did not create the cluster."""
-        raise ConfigError(
-            f"context {self._name} is an existing cluster: devtools does not delete it",
-            hint="invoke down removes only what devtools installed in it",
-        )
+        message = f"context {self._name} is an existing cluster: devtools does not delete it"
+        raise ConfigError(message, hint="invoke down removes only what devtools installed in it")
 
 
 def _nodes(kube: Kube) -> int:

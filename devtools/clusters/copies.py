@@ -26,10 +26,7 @@ Current = Callable[[str, tuple[Path, ...]], str]
 
 
 def use(directory: Path, context: str, root: Path, kubeconfigs: tuple[Path, ...]) -> int:
-    """Lock the copy in a directory against removal, and record its sources.
-
-    The lock holds until the returned descriptor is closed, or the process ends.
-    """
+    """Lock the copy in a directory against removal until the descriptor is closed, and record its sources."""
     path = directory / _IN_USE
     while True:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -42,13 +42,10 @@ class Endpoint:
 
 
 def find_endpoint(environ: Mapping[str, str], socket: Path = SOCKET) -> Endpoint:
-    """Return the endpoint that `environ` and the user's docker configuration select.
-
-    Raises EnvironmentFault for a context that does not exist or cannot be read.
-    """
+    """Return the endpoint that `environ` and docker's configuration select; EnvironmentFault if it cannot be read."""
     if host := environ.get("DOCKER_HOST"):
         return Endpoint(host=host, source="DOCKER_HOST")
-    config = _config_directory(environ)
+    config = Path(environ.get("DOCKER_CONFIG") or Path(environ.get("HOME") or "/nonexistent", ".docker"))
     name = environ.get("DOCKER_CONTEXT") or str(read_state(config / "config.json").get("currentContext") or "")
     if not name or name == _DEFAULT:
         return Endpoint(host=f"unix://{socket}", source="default")
@@ -62,8 +59,3 @@ def find_endpoint(environ: Mapping[str, str], socket: Path = SOCKET) -> Endpoint
         raise EnvironmentFault(f"Docker's context {name!r} cannot be read", hint=hint) from error
     tls = config / "contexts" / "tls" / key / "docker"
     return Endpoint(host=str(host), source=f"context {name}", tls=tls if tls.is_dir() else None)
-
-
-def _config_directory(environ: Mapping[str, str]) -> Path:
-    named = environ.get("DOCKER_CONFIG")
-    return Path(named) if named else Path(environ.get("HOME") or "/nonexistent") / ".docker"

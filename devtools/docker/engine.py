@@ -49,10 +49,7 @@ class DockerEngine:
             }
 
     def own_container(self) -> str:
-        """Return the id of the container of this process if this engine runs it; empty otherwise.
-
-        A container's host name is its id unless it was set explicitly.
-        """
+        """Return the id of this process's container, by its host name, if this engine runs it; empty otherwise."""
         with closing(connect(self._environ, local=self._local)) as client:
             try:
                 return str(client.containers.get(socket.gethostname()).id)

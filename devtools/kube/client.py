@@ -149,7 +149,7 @@ class Kube:
     def lines(self, path: str, **query: str) -> Iterator[str]:
         """Yield a text answer (a pod's log) line by line as it arrives, until the server ends it or on cancel."""
         request = Request(path=path, query=query, accept="", stream=True)
-        response = _accepted(self._wire.send(request)).response
+        response = _accepted(self._wire.send(request))
         try:
             yield from split(response, self.cancel, self.redactor.text, self.redactor.reach)
         finally:
@@ -214,7 +214,7 @@ class Kube:
 
     def _parsed(self, request: Request, answer: Answer) -> dict[str, Any]:
         """Return the JSON object of an answer; raise ApiError for a refusal."""
-        data = _accepted(answer).response.data
+        data = _accepted(answer).data
         with contextlib.suppress(ValueError):
             document = read_json(data)
             if isinstance(document, dict):
@@ -263,10 +263,10 @@ class Kube:
             passed.add(token)
 
 
-def _accepted(answer: Answer) -> Answer:
-    """Return the answer, or raise ApiError if it is a refusal."""
+def _accepted(answer: Answer) -> urllib3.BaseHTTPResponse:
+    """Return the response, or raise ApiError if it is a refusal."""
     if answer.response.status < REFUSED:
-        return answer
+        return answer.response
     try:
         raise _refusal(answer.response)
     finally:

@@ -71,9 +71,8 @@ class Discovery:
         for root in ("/api", "/apis"):
             groups = self._read(root).get("items")
             if not isinstance(groups, list):
-                raise EnvironmentFault(
-                    "the API server does not support aggregated discovery", hint="Kubernetes 1.27 or newer is needed"
-                )
+                message = "the API server does not support aggregated discovery"
+                raise EnvironmentFault(message, hint="Kubernetes 1.27 or newer is needed")
             try:
                 found += [kind for group in groups for kind in _served(group)]
             except (AttributeError, KeyError, TypeError) as error:

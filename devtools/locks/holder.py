@@ -55,10 +55,8 @@ def has_ended(pid: int) -> bool:
     """Return whether no process on this machine has this id."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:  # it is another user's
-        return False
+    except OSError as error:
+        return isinstance(error, ProcessLookupError)  # else it is another user's
     return False
 
 

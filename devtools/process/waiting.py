@@ -29,10 +29,7 @@ def wait_until(look: Callable[[], T], seconds: float, cancel: Cancel, pause: flo
 
 
 def within(seconds: float, cancel: Cancel, work: Callable[[], T]) -> T:
-    """Return the result of `work`; raise Expired if that takes longer, Interrupted on cancel.
-
-    It runs on its own thread, which is then abandoned and does not delay the end of the process.
-    """
+    """Return the result of `work`, run on a thread of its own; raise Expired after `seconds`, Interrupted on cancel."""
     result: Future[T] = Future()
 
     def run() -> None:

@@ -42,10 +42,7 @@ class Kustomize:
     runner: Runner
 
     def render(self, sources: Sources) -> bytes:
-        """Return the rendering of a kustomization, from copies of its files and nothing else.
-
-        Raises ConfigError with kustomize's message.
-        """
+        """Return the rendering, from copies of these files alone; raises ConfigError with kustomize's message."""
         with private_directory("kustomize") as home:
             root = home.resolve() / "repository"
             for path, content in sources.files.items():

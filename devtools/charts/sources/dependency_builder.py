@@ -37,9 +37,8 @@ class Builder:
     def build(self, chart: Path) -> list[Problem]:
         """Write an archive of each dependency; if some have none, write nothing and return those as problems."""
         if chart in self._building:
-            raise ConfigError(
-                f"the dependencies of {chart.name} lead back to it", hint=f"look at {chart / 'Chart.yaml'}"
-            )
+            hint = f"look at {chart / 'Chart.yaml'}"
+            raise ConfigError(f"the dependencies of {chart.name} lead back to it", hint=hint)
         self._building.append(chart)
         places = {name: where for where, name, _ in declared(chart, partial(relative, root=self.root))}
         archives: dict[str, Path] = {}
@@ -58,7 +57,6 @@ class Builder:
         return problems
 
     def _archive(self, chart: Path, item: Dependency, where: Location) -> Path:
-        """Return an archive of a dependency; raises ConfigError if there is none."""
         if item.repository.startswith(_LOCAL):
             return self._packed(chart, item)
         lock = self.charts.lock.entries.values()

@@ -19,10 +19,7 @@ _ABOUT = frozenset({"Chart.yaml", "requirements.yaml"})
 
 
 def missing_dependencies(archive: Path) -> tuple[str, ...]:
-    """Return the dependencies that the chart in an inspected archive declares and does not include.
-
-    Raises ConfigError if its dependencies cannot be read.
-    """
+    """Return the dependencies that an inspected archive declares and lacks; ConfigError if they cannot be read."""
     wanted = [str(item.get("name") or "") for item in _dependencies(archive)]
     with tarfile.open(archive) as file:
         paths = [path_in_chart(member.name).split("/") for member in file]

@@ -30,7 +30,6 @@ def run_helm(runner: Runner, command: Command, failed: str, hint: str = "") -> R
         raise TimedOut(f"{failed}: helm took longer than {command.timeout:.0f} s")
     failure = classify(_complaint(result))
     if failure.kind in {"away", "network"}:
-        raise EnvironmentFault(
-            f"{failed}: {failure.text}", hint=hint or "check the network, or vendor from a directory with --from"
-        )
+        hint = hint or "check the network, or vendor from a directory with --from"
+        raise EnvironmentFault(f"{failed}: {failure.text}", hint=hint)
     raise ConfigError(f"{failed}: {failure.text}", hint=hint)

@@ -32,10 +32,6 @@ class Files:
         """Exists while the cluster is being created."""
         return self.state / "creating"
 
-    def begin(self) -> None:
-        """Record that the creation begins."""
-        write_whole(self.creating, "", mode=0o600)
-
     def end(self, config: Config) -> None:
         """Record that the cluster was created, and its configuration, to name differences later."""
         write_whole(self._made_from, json.dumps(document(config), indent=2) + "\n", mode=0o600)

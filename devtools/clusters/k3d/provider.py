@@ -82,7 +82,9 @@ class K3dProvider:
             else:
                 self._start(listed, progress)
             self._write_kubeconfig()
-        return self._wait_for_api_server(progress)
+        cluster = self._cluster()  # after a restart of the engine its API server takes a while to answer
+        Kube(cluster.kubeconfig, cluster.context, self._cancel, self._patience, say=progress, known=True).version()
+        return cluster
 
     def find(self) -> Cluster:
         """See `Provider`."""
@@ -223,7 +225,7 @@ class K3dProvider:
         self._check_ports(None)
         self._registry.ensure(progress, has_cluster=False)
         progress(f"making cluster {name}")
-        self._files.begin()
+        write_whole(self._files.creating, "", mode=0o600)
         try:
             self._program.run(self._k3d.create(self._config), f"make cluster {name}")
         except DevtoolsError:
@@ -291,12 +293,6 @@ class K3dProvider:
         except ValueError as error:
             raise EnvironmentFault("k3d printed no kubeconfig", hint=RECREATE) from error
         write_whole(self._files.kubeconfig, text, mode=0o600)
-
-    def _wait_for_api_server(self, progress: Progress) -> Cluster:
-        """Return the cluster once its API server has answered: after a restart of the engine that takes a while."""
-        cluster = self._cluster()
-        Kube(cluster.kubeconfig, cluster.context, self._cancel, self._patience, say=progress, known=True).version()
-        return cluster
 
     def _cluster(self) -> Cluster:
         return Cluster(

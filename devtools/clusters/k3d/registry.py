@@ -51,11 +51,10 @@ class ClusterRegistry:
             return create
         if not has_cluster and self.actual(found) != self.registry:
             if others := set(found.networks) - _COMMON - {self.network}:
-                message = f"registry {found.name} listens on port {self.actual(found).port}, not {self.registry.port}"
-                raise EnvironmentFault(
-                    f"{message}, and is used in network {min(others)}",
-                    hint=f"set cluster.registry_port to {self.actual(found).port} in devtools.yaml",
-                )
+                port = self.actual(found).port
+                message = f"registry {found.name} listens on port {port}, not {self.registry.port}"
+                hint = f"set cluster.registry_port to {port} in devtools.yaml"
+                raise EnvironmentFault(f"{message}, and is used in network {min(others)}", hint=hint)
             return (self.tool.delete_registry(self.registry), *create)
         return () if found.is_running else (self.tool.start_node(found.name),)
 

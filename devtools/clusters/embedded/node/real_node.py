@@ -169,9 +169,8 @@ class RealNode:
         log = self.plane.layout.node / "logs" / f"{name}.log"
         text = log.read_text(errors="backslashreplace") if log.is_file() else ""
         last = " / ".join(text.splitlines()[-3:])[:600]
-        raise EnvironmentFault(
-            f"{name} of the real node is not ready after {STARTS_IN:g} s: {last}", hint=inotify_hint(text)
-        )
+        message = f"{name} of the real node is not ready after {STARTS_IN:g} s: {last}"
+        raise EnvironmentFault(message, hint=inotify_hint(text))
 
 
 def _answers(path: Path) -> bool:

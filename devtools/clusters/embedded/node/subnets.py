@@ -18,10 +18,7 @@ _NOTE = "link"  # file of a runtime directory: the number that its cluster uses
 
 
 def choose(start: int, used: Iterable[ipaddress.IPv4Network], reserved: Iterable[int]) -> int:
-    """Return the first number from `start` whose /30 overlaps no network in use and no reservation.
-
-    Raises EnvironmentFault if the pool is exhausted.
-    """
+    """Return the first free number from `start`: its /30 overlaps no network in use; EnvironmentFault if none is."""
     networks, skipped = tuple(used), frozenset(reserved)
     count = POOL.num_addresses // 4
     for step in range(count):
