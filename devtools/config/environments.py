@@ -154,39 +154,30 @@ class Overlays:
         for path in (*self.of(layer, release), *self.of(layer, f"{release}{_SECRETS}")):
             yield Problem(where=Location(file=path.relative_to(self._root)), message=message, hint=hint)
 
-    def files(self) -> Iterator[Path]:
-        """Return all overlay files."""
-        for level in self._levels:
-            yield from level.values()
+    def problems(self, references: References | None) -> Iterator[Problem]:
+        """Yield the problems inside the overlay files."""
+        for path in (path for level in self._levels for path in level.values()):
+            document = read(path, path.relative_to(self._root))
+            if path.name.endswith(SUFFIX):
+                yield from encryption_problems(document)
+            else:
+                yield from (references.resolve(document) if references else document).problems
 
 
-def overlay_problems(overlays: Overlays, root: Path, references: References | None) -> list[Problem]:
-    """Return the problems inside the overlay files."""
-    problems: list[Problem] = []
-    for path in overlays.files():
-        document = read(path, path.relative_to(root))
-        if path.name.endswith(SUFFIX):
-            problems += encryption_problems(document)
-        else:
-            problems += (references.resolve(document) if references else document).problems
-    return problems
-
-
-def stray_problems(settings: Settings, declared: Mapping[str, Iterable[str] | None]) -> list[Problem]:
-    """Return files and directories of any environment that nothing reads: a typo there would go unnoticed.
+def stray_problems(settings: Settings, declared: Mapping[str, Iterable[str] | None]) -> Iterator[Problem]:
+    """Yield files and directories of any environment that nothing reads: a typo there would go unnoticed.
 
     `declared` maps each layer to its releases, or to None if its file could not be read.
     """
-    problems: list[Problem] = []
     for level in _directories(settings.environments):
         if level.name.startswith("_") and level.name != SHARED:
             continue
-        unread = [path for path in yaml_files(level) if path.name != _VALUES]
-        problems += [_stray(settings.root, path, "nothing reads this file", [_VALUES]) for path in unread]
+        for path in yaml_files(level):
+            if path.name != _VALUES:
+                yield _stray(settings.root, path, "nothing reads this file", [_VALUES])
         for directory in _directories(level):
             if not directory.name.startswith("_"):
-                problems += _stray_in(settings.root, directory, declared, shared=level.name == SHARED)
-    return problems
+                yield from _stray_in(settings.root, directory, declared, shared=level.name == SHARED)
 
 
 def _stray_in(

@@ -16,7 +16,6 @@ from devtools.config.environments import (
     chosen,
     environment_names,
     load_environment,
-    overlay_problems,
     stray_problems,
     yaml_files,
 )
@@ -54,7 +53,7 @@ def load_stack(settings: Settings, environment: str, charts: ChartFinder, sets: 
         for document, data in sources
     }
     problems += [*more, *wrong, *builder.problems, *builder.causes.problems(), *_clashes(layers)]
-    problems += [*overlay_problems(overlays, settings.root, references), *stray_problems(settings, declared)]
+    problems += [*overlays.problems(references), *stray_problems(settings, declared)]
     before, after = (
         tuple(hook for hook in hooks if hook.environments is None or name in hook.environments)
         for hooks in (settings.before, settings.after)
