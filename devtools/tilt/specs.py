@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from devtools.base.machine_json import json_text
-from devtools.model import Layer, Release, Stack
+from devtools.model import Layer, Stack
 from devtools.planning.graph import reached
 
 VERSION = 1
@@ -119,7 +119,7 @@ def _literal(value: Any, depth: int) -> str:
 
 def _layer(stack: Stack, layer: Layer, around: Surroundings, needs: Sequence[str], group: str) -> dict[str, Any]:
     environment = ("--env", stack.environment.name)
-    command = _invoke(around, "layer", layer.name, *environment)
+    command = [*around.invoke, "layer", layer.name, *environment]
     command += ["--context", around.context, "--kubeconfig", str(around.kubeconfig)]
     resource = _resource(resource_name(layer), group, command, stack, around, _watched(stack, layer, around))
     # Tilt runs a resource again if its environment changed, but not if there are other paths to watch.
@@ -134,7 +134,7 @@ def _layer(stack: Stack, layer: Layer, around: Surroundings, needs: Sequence[str
         "resource_deps": list(needs),
         "allow_parallel": True,  # while a resource that does not allow it runs, Tilt starts nothing else
         "critical": layer.critical,
-        "drift_cmd": _invoke(around, "drift", "--name", layer.name, *environment),
+        "drift_cmd": [*around.invoke, "drift", "--name", layer.name, *environment],
     }
 
 
@@ -153,10 +153,6 @@ def _resource(
     }
 
 
-def _invoke(around: Surroundings, *words: str) -> list[str]:
-    return [*around.invoke, *words]
-
-
 def _proto(stack: Stack, around: Surroundings) -> dict[str, Any] | None:
     """Return the resource that publishes the protobuf module before any layer, because charts and apps use it."""
     script = stack.root / "scripts" / "buf-build-push.sh"
@@ -172,7 +168,7 @@ def _refresh(stack: Stack, around: Surroundings) -> dict[str, Any]:
     Paths that do not exist yet are watched, too: the first overlay, the first environment. (For a missing path Tilt
     watches the nearest existing directory.)
     """
-    command = _invoke(around, "specs", "--env", stack.environment.name)
+    command = [*around.invoke, "specs", "--env", stack.environment.name]
     resource = _resource(PREFIX + "specs", "infra.specs", command, stack, around, ())
     watched = (around.layers, around.environments, stack.root / "devtools.yaml")
     return {**resource, "deps": [str(path) for path in watched]}
@@ -182,7 +178,7 @@ def _watch(stack: Stack, around: Surroundings) -> dict[str, Any]:
     """Return the resource that checks every release and contract while Tilt runs; its command removes old results."""
     file = str(stack.root / WATCH_FILE)
     resource = _resource(PREFIX + "contracts", "infra.contracts", ["rm", "-f", file], stack, around, ())
-    serve = _invoke(around, "contracts", "--watch", "--env", stack.environment.name)
+    serve = [*around.invoke, "contracts", "--watch", "--env", stack.environment.name]
     return {**resource, "serve_cmd": serve, "file": file}
 
 
@@ -193,15 +189,10 @@ def _watched(stack: Stack, layer: Layer, around: Surroundings) -> list[Path]:
     paths += sorted({stack.root / where.file for where in stack.environment.where.values()})
     paths += [stack.root / name for name in stack.environment.texts]
     for release in layer.releases:
-        paths += _made_of(release)
+        chart = release.chart  # without generated files: a stand-in, or the archive of a packaged chart
+        paths += {"stand-in": (), "packaged": chart.sources}.get(chart.kind, (chart.path,))
+        paths += [*release.values_files, *release.secret_files]
     return paths
-
-
-def _made_of(release: Release) -> list[Path]:
-    """Return the files of a release, without generated ones: a stand-in, or the archive of a packaged chart."""
-    chart = release.chart
-    made_of = {"stand-in": (), "packaged": chart.sources}.get(chart.kind, (chart.path,))
-    return [*made_of, *release.values_files, *release.secret_files]
 
 
 def _needs(layers: Sequence[Layer], first: Sequence[str]) -> dict[str, tuple[str, ...]]:

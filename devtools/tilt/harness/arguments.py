@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from devtools.tilt.harness import values
@@ -106,25 +107,20 @@ def part(name: str, params: Mapping[str, Any], directory: Path) -> dict[str, Any
 # --- the types
 
 
-def _instance(kind: type, message: str) -> Callable[[Any, Path], Any]:
+def _instance(
+    kind: type | UnionType, wrong: str, then: Callable[[Any], Any] = lambda value: value
+) -> Callable[[Any, Path], Any]:
+    """Return a converter of these types; `wrong` is Tilt's message, with {kind}, {go} (its type there) or {text}."""
+
     def convert(value: Any, _: Path) -> Any:
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise Refused(message.format(kind_of(value)))
-        return value
+            raise Refused(wrong.format(kind=kind_of(value), go=go_type(value), text=values.printed(value)))
+        return then(value)
 
     return convert
 
 
-_int = _instance(int, "got {}, want int")
-
-
-def _optional(kind: type, name: str) -> Callable[[Any, Path], Any]:
-    def convert(value: Any, _: Path) -> Any:
-        if value is not None and not isinstance(value, kind):
-            raise Refused(f"expected {name} or None, got {go_type(value)}")
-        return value
-
-    return convert
+_int = _instance(int, "got {kind}, want int")
 
 
 def _stringable(value: Any, _: Path) -> str:
@@ -165,19 +161,6 @@ def _strings(what: str, element: str) -> Callable[[Any, Path], tuple[str, ...]]:
         return tuple(text_of(item) or "" for item in value)
 
     return convert
-
-
-def _sequence(value: Any, _: Path) -> tuple[str, ...]:
-    """Convert starlark.Sequence; its elements are checked by the function, whose message has no parameter."""
-    if not isinstance(value, list | tuple | dict):
-        raise Refused(f"got {kind_of(value)}, want starlark.Sequence")
-    return tuple(value)
-
-
-def _words(value: Any, _: Path) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple | dict):
-        raise Refused(f"'{values.printed(value)}' is a {go_type(value)}, not a sequence")
-    return strings_of(tuple(value))
 
 
 def _json_paths(value: Any, _: Path) -> tuple[str, ...]:
@@ -276,12 +259,6 @@ def _step(kind: str) -> Callable[[Any, Path], Step | None]:
     return convert
 
 
-def _duration(value: Any, _: Path) -> float:
-    if not isinstance(value, str):
-        raise Refused(f"Expected string. Got: {kind_of(value)}")
-    return values.seconds_of(value)
-
-
 def _choice(*allowed: str, wrong: str) -> Callable[[Any, Path], str]:
     def convert(value: Any, _: Path) -> str:
         text = text_of(value)
@@ -302,33 +279,36 @@ def _int32(value: Any, directory: Path) -> int:
 
 
 _PLAIN: Mapping[str, Callable[[Any, Path], Any]] = {  # in parts of objects of Tilt's API
-    "text": _instance(str, "Expected string, actual: {}"),
-    "number": _instance(int, "Expected int, got: got {}, want int"),
-    "flag": _instance(bool, "Expected bool, got: {}"),
+    "text": _instance(str, "Expected string, actual: {kind}"),
+    "number": _instance(int, "Expected int, got: got {kind}, want int"),
+    "flag": _instance(bool, "Expected bool, got: {kind}"),
 }
 CONVERTERS: Mapping[str, Callable[[Any, Path], Any]] = {
     **_PLAIN,
     "any": lambda value, _: value,
-    "string": _instance(str, "got {}, want string"),
-    "bool": _instance(bool, "got {}, want bool"),
+    "string": _instance(str, "got {kind}, want string"),
+    "bool": _instance(bool, "got {kind}, want bool"),
     "int": _int,
     "int32": _int32,
-    "list": _instance(list, "got {}, want list"),
-    "bool?": _optional(bool, "starlark.Bool"),
-    "string?": _optional(str, "starlark.String"),
+    "list": _instance(list, "got {kind}, want list"),
+    "bool?": _instance(bool | None, "expected starlark.Bool or None, got {go}"),
+    "string?": _instance(str | None, "expected starlark.String or None, got {go}"),
     "stringable": _stringable,
     "name": _name,
     "strings": _strings("List or Tuple", "value"),
     "string|strings": _strings("string or List or Tuple", "list"),
-    "sequence": _sequence,
-    "words": _words,
+    # the function checks the elements, because its message has no parameter
+    "sequence": _instance(list | tuple | dict, "got {kind}, want starlark.Sequence", tuple),
+    "words": _instance(
+        list | tuple | dict, "'{text}' is a {go}, not a sequence", lambda value: strings_of(tuple(value))
+    ),
     "map": _map,
     "path": _path,
     "paths": _paths,
     "labels": _labels,
     "links": _links,
     "mode": _mode,
-    "duration": _duration,
+    "duration": _instance(str, "Expected string. Got: {kind}", values.seconds_of),
     "probe": _step("probe"),
     "exec": _step("exec_action"),
     "http": _step("http_get_action"),
