@@ -84,9 +84,8 @@ def expiry(job_message: str, pods: Iterable[Object], last_line: str, deadline: D
         return ""
     if not any(map(_begun, pods)) and not stopped:
         return "its container did not start before the Job's deadline"
-    seconds = f"{deadline.seconds:g}"
     check = f', during "{stopped["check"]}"' if stopped and stopped["check"] else ""
-    return f"not finished after {seconds} s{check}"
+    return f"not finished after {deadline.seconds:g} s{check}"
 
 
 def has_passed(pods: Iterable[Object], last_line: str) -> bool:

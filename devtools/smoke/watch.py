@@ -10,7 +10,7 @@ import contextlib
 import re
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from threading import Thread
@@ -140,8 +140,8 @@ class Watch:
         for pod in pods:
             if self.test.owns(pod, self.before):
                 self.pods[str(pod["metadata"]["uid"])] = pod
-                for container in _started(pod):
-                    self._follow(pod, container)
+                for container in filter(has_begun, container_statuses(pod)):
+                    self._follow(pod, str(container["name"]))
         self._judge(item)
         if item is not None and self.was_there and self.test.kind == "Job":
             self._extend(item)
@@ -272,26 +272,16 @@ class Watch:
             log.lines += 1
             log.last = line or log.last
             self.tail.append(line)
-            if log.lines <= MOST_LINES:
-                self._emit(container, line)
-            elif log.lines == MOST_LINES + 1:
-                self._emit(container, f"(output after {MOST_LINES} lines is left out)")
-
-    def _emit(self, container: str, line: str) -> None:
-        where = str(self.test.release.id)
-        self.session.bus.emit(TestOutput(release=where, test=self.test.name, container=container, line=line))
-
-
-def _started(pod: Mapping[str, Any]) -> list[str]:
-    """Return the containers that have run or run now."""
-    return [str(container["name"]) for container in container_statuses(pod) if has_begun(container)]
+            if log.lines <= MOST_LINES + 1:
+                text = line if log.lines <= MOST_LINES else f"(output after {MOST_LINES} lines is left out)"
+                where = str(self.test.release.id)
+                self.session.bus.emit(TestOutput(release=where, test=self.test.name, container=container, line=text))
 
 
 def _pod_result(pod: Mapping[str, Any]) -> tuple[str, str]:
     """Return how a pod ended, as `job_result` does for a Job."""
-    phases: Sequence[tuple[str, str]] = (("Succeeded", "complete"), ("Failed", "failed"))
-    phase = (pod.get("status") or {}).get("phase")
-    return next((ended for name, ended in phases if name == phase), ""), ""
+    phase = str((pod.get("status") or {}).get("phase"))
+    return {"Succeeded": "complete", "Failed": "failed"}.get(phase, ""), ""
 
 
 def _exit(pod: Mapping[str, Any]) -> str:
