@@ -7,6 +7,7 @@ so the server's defaults, quantities and undeclared fields are never differences
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -109,7 +110,7 @@ class _Look(LiveObjects):
         with ThreadPoolExecutor(PARALLEL, thread_name_prefix="drift") as pool:
             declared = {name: found for (name, *_), found in self.each(pool, self._declared, inputs)}
             items = {name: found for name, found in declared.items() if not isinstance(found, str)}
-            every = [item for found in items.values() for item in found]
+            every = _with_others([item for found in items.values() for item in found])
             self._say(f"comparing {plural(len(every), 'object')} of {plural(len(items), 'release')}")
             live = self.live(pool, every)
             drifts = {
@@ -135,7 +136,7 @@ class _Look(LiveObjects):
             if one:
                 redactor.learn(one.values, *one.objects)
                 redactor.learn(*(marked_at(one.values, shape) for shape in self._secret.get(release, ())))
-        return self.items(release, (*found.objects, *found.repeated), redactor) if found else []
+        return self.items(release, (*found.objects, *found.repeated, *found.crds()), redactor) if found else []
 
     def _stored(self, release: ReleaseId, revision: Revision) -> Applied | None:
         """Return Helm's record of it; None if it was removed just now."""
@@ -218,6 +219,17 @@ class _Look(LiveObjects):
         found = self._kube.items(_SCALERS)
         targets = ((item["metadata"].get("namespace", ""), item["spec"]["scaleTargetRef"]) for item in found)
         return frozenset((str(space), str(target.get("kind")), str(target.get("name"))) for space, target in targets)
+
+
+def _with_others(items: Sequence[Item]) -> list[Item]:
+    """Return the objects, each with its declarations in other releases: several charts may have the same CRD."""
+    declared = defaultdict(list)
+    for item in items:
+        declared[item.ref].append(item.body)
+    return [
+        replace(item, others=(*item.others, *(body for body in declared[item.ref] if body is not item.body)))
+        for item in items
+    ]
 
 
 def _known(release: Release, found: Sequence[Revision]) -> ReleaseDrift:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import base64
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from devtools.helm.commands import documents
 from devtools.helm.record import read_record
 from devtools.model import ReleaseId
 
@@ -21,6 +23,19 @@ class Applied:
     repeated: tuple[dict[str, Any], ...]  # declared before another one of `objects` with the same name
     values: Mapping[str, Any]  # the user's values
     client_side: bool = False  # applied by patches that the client computed, as Helm 3 does
+    files: Sequence[Mapping[str, Any]] = ()  # of the chart, without templates and subcharts
+
+    def crds(self) -> Iterator[dict[str, Any]]:
+        """Yield the CRDs of the chart's own `crds/`, without the fields that only the API server may set.
+
+        Raises DevtoolsError if a file is not YAML.
+        """
+        for file in self.files:
+            if str(file["name"]).startswith("crds/"):
+                for item in documents(base64.b64decode(file["data"]).decode()):
+                    if item["kind"] == "CustomResourceDefinition":
+                        metadata = {key: one for key, one in item["metadata"].items() if key != "creationTimestamp"}
+                        yield {key: one for key, one in item.items() if key != "status"} | {"metadata": metadata}
 
 
 def applied(secret: Mapping[str, Any], release: ReleaseId) -> Applied:
@@ -32,7 +47,8 @@ def applied(secret: Mapping[str, Any], release: ReleaseId) -> Applied:
     record = read_record(secret)
     values = record.document.get("config")
     found = declared(record.items(), release, values if isinstance(values, Mapping) else {})
-    return replace(found, client_side=record.document.get("apply_method") in {None, "", "csa"})
+    files = (record.document.get("chart") or {}).get("files") or ()
+    return replace(found, client_side=record.document.get("apply_method") in {None, "", "csa"}, files=files)
 
 
 def declared(items: Iterable[Mapping[str, Any]], release: ReleaseId, values: Mapping[str, Any]) -> Applied:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import yaml
 
 from devtools.drift.comparison import find_drift
 from devtools.errors import Interrupted
@@ -15,6 +16,7 @@ from devtools.model import Ignore, ObjectRef
 from devtools.process.runner import Cancel
 from devtools.releases.facts import record_path
 from tests.kits.run import Bench, config_map, deployment, plan, step
+from tests.kits.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -109,3 +111,29 @@ def test_an_ignored_field_is_no_drift_and_the_others_are(bench: Bench) -> None:
     both = replace(ignored, paths=("/data",))
     (found,) = find_drift(bench.kube, [replace(app, ignore=(both,))], Cancel(), lambda _: None)
     assert found.settled
+
+
+def test_the_crds_of_a_chart_are_compared_with_those_deployed(bench: Bench) -> None:
+    """Changed by hand, or gone: helm has them in its record, among the chart's files."""
+    app, other = (bench.release(bench.chart(name, config_map(name, a="1"))) for name in ("app", "other"))
+    kind = crd(bench)
+    for release in (app, other):
+        (release.chart.path / "crds").mkdir()
+        (release.chart.path / "crds/thing.yaml").write_text(yaml.safe_dump({**kind, "status": {"storedVersions": []}}))
+    names = {**kind["spec"]["names"], "shortNames": ["th"]}
+    later = {**kind, "spec": {**kind["spec"], "names": names}}
+    (other.chart.path / "crds/thing.yaml").write_text(yaml.safe_dump(later))
+    assert bench.run(plan(step(app), step(other, app))).code == 0
+    path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{kind['metadata']['name']}"
+
+    def drifts() -> list[list[tuple[str, str]]]:
+        found = find_drift(bench.kube, [app, other], Cancel(), lambda _: None)
+        return [[(str(drift.ref), drift.state) for drift in item.drifts] for item in found]
+
+    assert drifts() == [[], []]  # both declare it: that of the later release is on the cluster
+    bench.kube.merge(path, {"spec": {"names": {"singular": "by-hand"}}})
+    name = f"CustomResourceDefinition/{kind['metadata']['name']}"
+    assert drifts() == [[(name, "changed")], [(name, "changed")]]
+    bench.kube.delete(path)
+    eventually(lambda: bench.kube.get(path) is None)
+    assert drifts() == [[(name, "missing")], [(name, "missing")]]
