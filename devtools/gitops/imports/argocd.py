@@ -17,7 +17,7 @@ from devtools.gitops.imports.found import (
     value_file,
 )
 from devtools.gitops.tree.applications import ARGO
-from devtools.gitops.tree.read import mapping, maps, sequence
+from devtools.gitops.tree.read import KUSTOMIZATIONS, mapping, maps, sequence
 from devtools.gitops.verify.applications import Application, World
 from devtools.gitops.verify.argocd import chart_of, objects_of, value_paths
 
@@ -55,8 +55,10 @@ def _found(world: World, application: Application) -> Iterator[Found | ImportNot
         yield note("it only applies Applications: those are imported, it is not needed")
         return
     charts = [source for source in sources if source.get("chart") or _is_chart(world, source)]
+    if len(sources) == 1 and not charts and applied and not _is_kustomization(world, sources[0]):
+        charts = sources
     if len(sources) != 1 or not charts:
-        what = f"{len(sources)} sources" if len(sources) > 1 else "plain manifests or another repository"
+        what = f"{len(sources)} sources" if len(sources) > 1 else "a kustomization or another repository"
         yield note(f"it deploys {what}: make one chart of it in charts/platform", refused=True)
         return
     source, helm = charts[0], mapping(charts[0], "helm")
@@ -81,7 +83,8 @@ def _found(world: World, application: Application) -> Iterator[Found | ImportNot
         by_wave=True,
         manual="automated" not in mapping(application.spec, "syncPolicy"),
         where=where,
-        chart=_chart(source),
+        chart=_chart(world, source),
+        creates_namespace="CreateNamespace=true" in sequence(application.spec, "syncPolicy", "syncOptions"),
         values=(*files, *inline),
         keys=dict(_keys(application, differences)),
     )
@@ -93,9 +96,17 @@ def _is_chart(world: World, source: Mapping[str, Any]) -> bool:
     return directory is not None and (world.tree.root / directory / "Chart.yaml").is_file()
 
 
-def _chart(source: Mapping[str, Any]) -> FoundChart:
+def _is_kustomization(world: World, source: Mapping[str, Any]) -> bool:
+    directory = world.tree.root / str(chart_of(world, source))
+    return any((directory / name).is_file() for name in KUSTOMIZATIONS)
+
+
+def _chart(world: World, source: Mapping[str, Any]) -> FoundChart:
     repository, name = str(source.get("repoURL") or ""), str(source.get("chart") or "")
     version = str(source.get("targetRevision") or "")
+    if not name and not _is_chart(world, source):
+        files = tuple(dict.fromkeys(item.path for item in objects_of(world, source)))
+        return FoundChart(kind="manifests", path=str(chart_of(world, source)), files=files)
     if not name:
         return FoundChart(kind="path", path=str(source["path"]).strip("/").removeprefix("./"))
     if repository.startswith(("http://", "https://")):

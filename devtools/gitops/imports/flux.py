@@ -95,6 +95,7 @@ def _found(tree: Tree, item: KubeObject, needs: list[KubeObject], position: int)
         position=position,
         where=item.at("metadata", "name"),
         chart=chart,
+        creates_namespace=mapping(item.spec, "install").get("createNamespace") is True,
         values=tuple(values),
         needs=tuple((_namespace(tree, one), _name(one)) for one in needs),
         keys=dict(_keys(tree, item)),

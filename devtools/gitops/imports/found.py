@@ -43,11 +43,12 @@ class Values:
 class FoundChart:
     """The source of a release's chart."""
 
-    kind: Literal["repository", "oci", "path"]
+    kind: Literal["repository", "oci", "path", "manifests"]
     repository: str = ""
     name: str = ""
     version: str = ""
     path: str = ""  # from the repository's root
+    files: tuple[PurePosixPath, ...] = ()  # of plain manifests, from there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,7 @@ class Found:
     values: tuple[Values, ...] = ()  # weakest first
     needs: tuple[Key, ...] = ()
     manual: bool = False  # it is synced manually
+    creates_namespace: bool = True
     by_wave: bool = False  # it is ordered by waves, not by needs
     keys: Mapping[str, Any] = field(default_factory=dict)  # other keys of the release
 

@@ -29,6 +29,7 @@ class Repository:
         self.files: dict[PurePosixPath, bytes] = {}
         self.notes: list[ImportNote] = []
         self.refused: set[Key] = set()  # releases that are left out
+        self.created: set[str] = {"default"}  # namespaces that the tree creates, or every cluster has
 
     def note(self, found: Found, message: str, *, refused: bool = False) -> None:
         """Add a note about a release."""
@@ -44,6 +45,8 @@ def repository_of(tree: Tree, found: Iterable[Found], name: str, url: str) -> Re
         other = by_key.setdefault(one.key, {}).setdefault(one.environment, one)
         if other is not one:
             made.note(one, f"it is in {one.environment} twice: the first one is imported", refused=True)
+    made.created |= {one.namespace for several in by_key.values() for one in several.values() if one.creates_namespace}
+    made.created |= {item.name for item in tree.of("Namespace", "")}
     environments = list(dict.fromkeys(env for several in by_key.values() for env in several))
     charts = _Charts(tree, made)
     pins = {key: chart for key, several in by_key.items() if (chart := charts.pin_of(several))}
@@ -127,6 +130,8 @@ def _release(
     several = releases[key]
     first = next(iter(several.values()))
     out: dict[str, Any] = {"name": first.name, "namespace": first.namespace, "chart": chart}
+    if first.namespace not in made.created and not first.namespace.startswith("kube-"):
+        out["create_namespace"] = False
     needs: list[Any] = []
     for need in needed:
         name = "/".join(need)
@@ -192,7 +197,7 @@ class _Charts:
     def __init__(self, tree: Tree, made: Repository) -> None:
         self._tree, self._made = tree, made
         self._pinned: dict[str, FoundChart] = {}
-        self._copied: dict[str, str] = {}  # name to path
+        self._copied: dict[str, FoundChart] = {}  # by name in layer files
 
     def pin_of(self, several: Mapping[str, Found]) -> str:
         """Return the chart of a release, with its version if the lock pins it; empty if it cannot be imported."""
@@ -200,9 +205,11 @@ class _Charts:
         chart = first.chart
         for env, one in several.items():
             if one.chart != chart:
-                self._made.note(one, f"{env} has chart version {one.chart.version}: {chart.version} is used")
-        if chart.kind == "path":
-            return f"platform/{self._copy(chart.path)}"
+                what = f"deploys {one.chart.path}: {chart.path}" if one.chart.path else ""
+                what = what or f"has chart version {one.chart.version}: {chart.version}"
+                self._made.note(one, f"{env} {what} is used", refused=bool(one.chart.path))
+        if chart.path:
+            return self._copy(chart)
         if not is_pinned(chart.version):
             message = f"chart {chart.name} is not pinned ({chart.version or 'no version'}): pin an exact version first"
             self._made.note(first, message, refused=True)
@@ -224,23 +231,24 @@ class _Charts:
     def _versions(self, name: str) -> list[FoundChart]:
         return [chart for pin, chart in self._pinned.items() if pin.partition("@")[0] == name]
 
-    def _copy(self, path: str) -> str:
-        base = re.sub(r"[^a-z0-9.-]+", "-", PurePosixPath(path).name.lower())
+    def _copy(self, chart: FoundChart) -> str:
+        kind = "manifests" if chart.kind == "manifests" else "platform"
+        base = f"{kind}/{re.sub(r'[^a-z0-9.-]+', '-', PurePosixPath(chart.path).name.lower()) or 'root'}"
         name = base
         number = 1
-        while self._copied.get(name, path) != path:
+        while self._copied.get(name, chart) != chart:
             number += 1
             name = f"{base}-{number}"
-        self._copied[name] = path
+        self._copied[name] = chart
         return name
 
     def write(self) -> None:
         """Write the copies and the lock."""
-        for name, path in self._copied.items():
-            base = self._tree.root / path
-            for file in sorted(base.rglob("*")):
+        for name, chart in self._copied.items():
+            base = self._tree.root / chart.path
+            for file in [self._tree.root / path for path in chart.files] or sorted(base.rglob("*")):
                 if file.is_file() and not file.is_symlink():
-                    copy = PurePosixPath("charts/platform", name, file.relative_to(base).as_posix())
+                    copy = PurePosixPath("charts", name, file.relative_to(base).as_posix())
                     self._made.files[copy] = read_source(file)
         entries = [
             {

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.gitops.flux.conftest import stacks
 from tests.gitops.imports.test_round_trip import imported
 from tests.gitops.verify.support import CASES
 from tests.kits.verbs import Done
@@ -76,20 +77,62 @@ def test_a_tree_for_flux(tmp_path: Path) -> None:
 
 def test_a_tree_for_argo_cd(tmp_path: Path) -> None:
     done, out = run(edited(tmp_path, "argocd", {}))
-    assert done.code == 1  # plain manifests are refused
-    assert [one["subject"] for one in done.document["notes"] if one["refused"]] == [
-        "Application crds",
-        "Application widgets",
-    ]
+    assert done.code == 0
+    assert not [one for one in done.document["notes"] if one["refused"]]
     found = layers(out)
     assert {name: one["chart"] for name, one in found.items()} == {
+        "crds": "manifests/crds",
+        "widgets": "manifests/widgets",
         "database": "example/postgresql",
         "cache": "platform/cache",
     }
+    assert found["widgets"]["needs"] == [{"release": "data/crds", "optional": True}]
+    manifest = (out / "charts/manifests/widgets/widget.yaml").read_bytes()
+    assert manifest in [path.read_bytes() for path in (CASES / "argocd").rglob("widget.yaml")]
+    assert set(stacks(out)) == {"dev", "production"}  # they can be loaded
+    assert not any("create_namespace" in one for one in found.values())  # one of them creates it
     assert found["cache"]["needs"] == ["data/database"]
     assert (out / "charts/platform/cache/templates/migrate.yaml").exists()
     settings = yaml.safe_load((out / "devtools.yaml").read_text())
     assert settings["gitops"]["environments"] == {"dev": {}, "production": {"sync": "manual"}}
+
+
+@pytest.mark.parametrize(
+    ("tree", "edits"),
+    [
+        (
+            "argocd",
+            {
+                f"environments/{env}/components/data/database/component.yaml": [("CreateNamespace=true, ", "")]
+                for env in ("dev", "production")
+            },
+        ),
+        ("flux", {"shop/dev/namespace.yaml": [("name: data", "name: other")]}),
+    ],
+)
+def test_a_namespace_that_the_tree_does_not_create_must_exist(
+    tmp_path: Path, tree: str, edits: dict[str, list[tuple[str, str]]]
+) -> None:
+    done, out = run(edited(tmp_path, tree, edits))
+    assert done.code == 0
+    assert [one["create_namespace"] for one in layers(out).values()] == [False] * len(layers(out))
+
+
+def test_manifests_that_differ_between_environments_are_refused(tmp_path: Path) -> None:
+    tree = edited(tmp_path, "argocd", {})
+    ours = tree / "argocd/waves/widgets.yaml"
+    theirs = ours.read_text().replace(
+        "name: widgets\n", "name: production-widgets\n  labels: {environment: production}\n"
+    )
+    (ours.parent / "production.yaml").write_text(theirs.replace("manifests/widgets", "manifests/crds"))
+    done, _ = run(tree)
+    assert done.code == 1
+    (refused,) = (one for one in done.document["notes"] if one["refused"])
+    assert refused["subject"] == "release data/widgets"
+    assert refused["message"] in {
+        "production deploys manifests/crds: manifests/widgets is used",
+        "dev deploys manifests/widgets: manifests/crds is used",
+    }
 
 
 @pytest.mark.parametrize(
