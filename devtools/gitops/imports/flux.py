@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 from devtools.base.machine_yaml import read_map
+from devtools.base.words import shortened
 from devtools.gitops.imports.found import (
     Found,
     FoundChart,
@@ -17,9 +19,12 @@ from devtools.gitops.imports.found import (
     tier_of,
     value_file,
 )
+from devtools.gitops.tree.applications import ARGO
 from devtools.gitops.tree.read import KUSTOMIZATIONS, KubeObject, Tree, mapping, maps, normal, sequence
 from devtools.gitops.verify.flux import HELM, SOURCE, current_version, generators, namespace_of, same
 
+_BESIDE = frozenset({"Namespace", "ConfigMap", "Secret"})
+_CONTROLLERS = ("toolkit.fluxcd.io", "kustomize.config.k8s.io", ARGO)
 _NAMES = {"timeout": "timeout", "maxHistory": "history"}
 
 
@@ -31,6 +36,20 @@ def found_in_releases(tree: Tree) -> Iterator[Found | ImportNote]:
     yield from _conversions(tree)
     for item in releases:
         yield from _found(tree, item, needs[id(item)], positions[id(item)])
+    if releases:
+        yield from _manifests(tree)
+
+
+def _manifests(tree: Tree) -> Iterator[ImportNote]:
+    """Yield a note for each directory with plain objects; those that releases need or bring are not counted."""
+    plain: dict[PurePosixPath, list[KubeObject]] = {}
+    for item in tree.objects:
+        if item.kind not in _BESIDE and not item.group.endswith(_CONTROLLERS):
+            plain.setdefault(item.path.parent, []).append(item)
+    for directory, items in plain.items():
+        named = shortened([f"{item.kind}/{item.name}" for item in items])
+        message = f"{named} not imported: copy the manifests to charts/manifests and name that directory as a chart"
+        yield ImportNote(where=items[0].at("kind"), subject=str(directory), message=message, refused=True)
 
 
 def _needs(tree: Tree, item: KubeObject, releases: tuple[KubeObject, ...]) -> Iterator[KubeObject]:
