@@ -67,11 +67,11 @@ class _Walk:
             if key in document.data:
                 self._helm(document, (key,))
         self._follow_all(document, directory, document.data)
-        for path, text in _inline_plugins(document.data):
-            line, column = document.marks[path]
-            place = Document(file=document.file, marks={(): (line, column)})
-            for config in parse_stream(text.encode(), document.file):
-                self._plugin(config, directory, place)
+        for path, text in _entries(document.data, *_PLUGINS):
+            if isinstance(text, str) and "\n" in text:
+                place = Document(file=document.file, marks={(): document.marks[path]})
+                for config in parse_stream(text.encode(), document.file):
+                    self._plugin(config, directory, place)
 
     def _follow_all(self, document: Document, directory: PurePosixPath, data: Mapping[str, Any]) -> None:
         """Read everything that a kustomization or a plugin's configuration names."""
@@ -181,14 +181,12 @@ def kustomization_in(root: Path, directory: PurePosixPath) -> Sources:
 
 def _references(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     """Yield every path that a kustomization or a plugin's configuration names, and its place."""
-    for key in (*_ANY, *_DIRECTORIES, *_FILES, "patchesStrategicMerge"):
-        for index, item in enumerate(_list(data.get(key))):
-            if isinstance(item, str) and "\n" not in item:
-                yield (key, index), item
-    for key in (*_WITH_PATHS, *_GENERATORS):
-        for index, item in enumerate(_list(data.get(key))):
-            if isinstance(item, dict):
-                yield from _of_map(item, (key, index))
+    for path, item in _entries(data, *_ANY, *_DIRECTORIES, *_FILES, "patchesStrategicMerge"):
+        if isinstance(item, str) and "\n" not in item:
+            yield path, item
+    for path, item in _entries(data, *_WITH_PATHS, *_GENERATORS):
+        if isinstance(item, dict):
+            yield from _of_map(item, path)
     openapi = data.get("openapi")
     if isinstance(openapi, dict) and isinstance(openapi.get("path"), str):
         yield ("openapi", "path"), openapi["path"]
@@ -197,9 +195,7 @@ def _references(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
 
 def _miswritten(data: Mapping[str, Any]) -> Iterator[KeyPath]:
     """Yield keys that differ from known ones only in case: kustomize treats them as the same."""
-    maps: list[tuple[KeyPath, Any]] = [((), data), (("openapi",), data.get("openapi"))]
-    for key in (*_WITH_PATHS, *_GENERATORS):
-        maps += [((key, index), item) for index, item in enumerate(_list(data.get(key)))]
+    maps = (((), data), (("openapi",), data.get("openapi")), *_entries(data, *_WITH_PATHS, *_GENERATORS))
     for path, item in maps:
         for key in item if isinstance(item, dict) else ():
             if _WRITTEN.get(key.lower(), key) != key:
@@ -211,11 +207,11 @@ def _of_map(item: Mapping[str, Any], path: KeyPath) -> Iterator[tuple[KeyPath, s
     for key in _PATHS:
         if isinstance(item.get(key), str):
             yield (*path, key), item[key]
-    for index, text in enumerate(_list(item.get("envs"))):
-        yield (*path, "envs", index), str(text)
-    for index, text in enumerate(_list(item.get("files"))):
+    for place, text in _entries(item, "envs"):
+        yield (*path, *place), str(text)
+    for place, text in _entries(item, "files"):
         named = _ONE_OF_MANY.fullmatch(str(text))
-        yield (*path, "files", index), named["path"] if named else str(text)
+        yield (*path, *place), named["path"] if named else str(text)
 
 
 def _inline_patches(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
@@ -228,15 +224,12 @@ def _inline_patches(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
                 yield (key, index) if many else (key,), text
 
 
-def _inline_plugins(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
-    for key in _PLUGINS:
-        for index, item in enumerate(_list(data.get(key))):
-            if isinstance(item, str) and "\n" in item:
-                yield (key, index), item
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+def _entries(data: Mapping[str, Any], *keys: str) -> Iterator[tuple[KeyPath, Any]]:
+    """Yield the items of the lists under these keys, and their places."""
+    for key in keys:
+        items = data.get(key)
+        for index, item in enumerate(items if isinstance(items, list) else ()):
+            yield (key, index), item
 
 
 def _misplaced(text: str) -> str:

@@ -70,10 +70,9 @@ def chart_files(
         problems += [problem for item in items for problem in _twice(item, first)]
         crds = [item.text for item in items if item.data["kind"] == "CustomResourceDefinition"]
         others = [_template(item) for item in items if item.data["kind"] != "CustomResourceDefinition"]
-        files |= {f"{_CRDS}/crds/{path}": _joined(crds)} if crds else {}
-        files |= {f"templates/{path}": _joined(others)} if others else {}
         labelled = [item.text for item in items if item.is_namespace and {"labels", "annotations"} & {*item.metadata}]
-        files |= {f"{NAMESPACES}{path}": _joined(labelled)} if labelled else {}
+        parts = {f"{_CRDS}/crds/{path}": crds, f"templates/{path}": others, f"{NAMESPACES}{path}": labelled}
+        files |= {name: _joined(texts) for name, texts in parts.items() if texts}
     if any(path.startswith(_CRDS) for path in files):
         files[f"{_CRDS}/Chart.yaml"] = yaml_text({**metadata, "name": PurePosixPath(_CRDS).name})
     files["Chart.yaml"] = yaml_text(metadata)
