@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from devtools.base.machine_json import read_json
 from devtools.errors import EnvironmentFault
-from devtools.kube.api_errors import CONFLICT, GONE, NOT_FOUND, REFUSED, ApiError
+from devtools.kube.api_errors import CONFLICT, GONE, NOT_FOUND, REFUSED, ApiError, Tolerated
 from devtools.kube.connections import Connections
 from devtools.kube.discovery import ACCEPT, Discovery, Resource
 from devtools.kube.lines import split
@@ -78,12 +78,9 @@ class Kube:
 
     def get(self, path: str, **query: str) -> dict[str, Any] | None:
         """Return one object or list, None if there is none."""
-        try:
+        with Tolerated(NOT_FOUND):
             return self._json(Request(path=path, query=query))
-        except ApiError as error:
-            if error.status == NOT_FOUND:
-                return None
-            raise
+        return None
 
     def items(self, path: str, **query: str) -> list[dict[str, Any]]:
         """Return all objects of a collection, read in pages; empty if the kind is not served."""
@@ -134,13 +131,10 @@ class Kube:
         With `version`, delete it only if that is its resourceVersion, and otherwise raise ApiError (CONFLICT).
         """
         body = {"preconditions": {"resourceVersion": version}} if version else None
-        try:
+        with Tolerated(NOT_FOUND):
             self._json(Request(method="DELETE", path=path, query={"propagationPolicy": propagation}, body=body))
-        except ApiError as error:
-            if error.status == NOT_FOUND:
-                return False
-            raise
-        return True
+            return True
+        return False
 
     def rehearse_delete(self, path: str) -> None:
         """Have the server validate a deletion without deleting; raise ApiError if it would refuse."""

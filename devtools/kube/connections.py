@@ -57,27 +57,25 @@ class Connections:
     @cached_property
     def pool(self) -> urllib3.PoolManager:
         """The connections; raises EnvironmentFault if the kubeconfig cannot be used."""
-        found = self._pool()
+        import urllib3
+
+        credentials = self._credentials
+        if credentials.insecure:  # the kubeconfig asks for it: urllib3 would warn at each request
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        found: urllib3.PoolManager
+        if credentials.needs_sdk:
+            found = self._sdk.rest_client.pool_manager
+        else:
+            extra = {"server_hostname": credentials.server_name} if credentials.server_name else {}
+            options: dict[str, Any] = {"maxsize": 16, "block": False, "ssl_context": ssl_context(credentials), **extra}
+            proxy = credentials.proxy
+            found = urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
         found.pool_classes_by_scheme = tracking_pools(self._track)
         return found
 
     def _track(self, link: socket.socket) -> None:
         with self._lock:
             self._sockets.add(link)
-
-    def _pool(self) -> urllib3.PoolManager:
-        import urllib3
-
-        credentials = self._credentials
-        if credentials.insecure:  # the kubeconfig asks for it: urllib3 would warn at each request
-            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-        if credentials.needs_sdk:
-            return self._sdk.rest_client.pool_manager  # type: ignore[no-any-return]
-        extra: dict[str, Any] = {"server_hostname": credentials.server_name} if credentials.server_name else {}
-        options: dict[str, Any] = {"maxsize": 16, "block": False, "ssl_context": ssl_context(credentials), **extra}
-        if credentials.proxy:
-            return urllib3.ProxyManager(credentials.proxy, **options)
-        return urllib3.PoolManager(**options)
 
     @cached_property
     def _sdk(self) -> Any:

@@ -15,7 +15,7 @@ from threading import Event, Thread
 from typing import Any
 
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted
-from devtools.kube.api_errors import CONFLICT, FORBIDDEN, NOT_FOUND
+from devtools.kube.api_errors import CONFLICT, FORBIDDEN, NOT_FOUND, Tolerated
 from devtools.kube.client import ApiError, Kube
 from devtools.locks.holder import Holder, printable, read_holder
 from devtools.process.runner import Cancel
@@ -117,12 +117,9 @@ class Lease:
 
     def _write(self, write: Callable[[], Mapping[str, Any]], *refusals: int) -> bool:
         """Write the Lease; return False if that is refused because it exists, has changed or is gone."""
-        try:
+        with Tolerated(*refusals):
             return self._remember(write())
-        except ApiError as error:
-            if error.status in refusals:
-                return False
-            raise
+        return False
 
     def _remember(self, lease: Mapping[str, Any]) -> bool:
         """Return whether this process holds a Lease as it was read, and remember its version then."""

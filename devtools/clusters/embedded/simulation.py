@@ -18,8 +18,8 @@ from devtools.clusters.embedded.kwokctl import FAKE_NODE
 from devtools.clusters.embedded.names import architecture
 from devtools.clusters.embedded.template import filled
 from devtools.errors import ConfigError, EnvironmentFault, Location, Problem
-from devtools.kube.api_errors import CONFLICT
-from devtools.kube.client import ApiError, Kube
+from devtools.kube.api_errors import CONFLICT, Tolerated
+from devtools.kube.client import Kube
 from devtools.model import ObjectRef
 from devtools.process.waiting import wait_until
 
@@ -59,7 +59,6 @@ def policies() -> tuple[dict[str, Any], ...]:
 
 
 def _packaged(directory: Path, replaced: Mapping[str, str]) -> tuple[dict[str, Any], ...]:
-    """Return the objects in this package's files."""
     found: list[dict[str, Any]] = []
     for path in sorted(directory.glob("*.yaml")):
         text = path.read_text()
@@ -116,11 +115,8 @@ def ensure_nodes(kube: Kube, count: int) -> None:
     for name in sorted(present - set(numbers)):
         kube.delete(f"{NODES}/{name}")
     for name in sorted(set(numbers) - present):
-        try:
+        with Tolerated(CONFLICT):
             kube.create(NODES, fake_node(numbers[name]))
-        except ApiError as error:
-            if error.status != CONFLICT:
-                raise
 
 
 def ready_nodes(kube: Kube) -> dict[str, bool]:
