@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +33,17 @@ _HELPERS = """{{- define "stand-in.fullname" -}}
 """
 
 
+@dataclass(frozen=True, slots=True)
 class StandIns:
     """Makes stand-ins, each once, as archives in a directory that may be deleted at any time."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    directory: Path
 
     def __call__(self, entry: LockEntry) -> Path:
         """Return the archive of the entry's stand-in, made if missing; EnvironmentFault if it cannot be written."""
         known = repr((FORM, entry.chart, entry.version, entry.contract))
         key = hashlib.sha256(known.encode()).hexdigest()[:16]
-        path = self._directory / entry.publisher / f"{entry.name}-{version_of(entry)}-{key}.tgz"
+        path = self.directory / entry.publisher / f"{entry.name}-{version_of(entry)}-{key}.tgz"
         try:
             if not path.exists():
                 write_whole(path, packed(chart_files(entry)), lasting=True)

@@ -45,18 +45,15 @@ class Vendored:
     commit: str = ""  # for a chart from Git
 
 
+@dataclass(frozen=True, slots=True)
 class Vendor:
     """Vendors charts of one repository; the caller must ensure that only one process does so at a time."""
 
-    def __init__(
-        self, charts: Charts, helm: Callable[[Path], HelmCharts], runner: Runner, keyring: Path | None, keys: Keys
-    ) -> None:
-        """`helm` returns commands whose caches are in a directory; `keyring` has trusted public keys."""
-        self._keys = keys
-        self._charts = charts
-        self._helm = helm
-        self._runner = runner
-        self._keyring = keyring
+    charts: Charts
+    helm: Callable[[Path], HelmCharts]  # returns commands whose caches are in a directory
+    runner: Runner
+    keyring: Path | None  # trusted public keys
+    keys: Keys
 
     def vendor(self, entry: LockEntry, source: str = "") -> Vendored:
         """Fetch, check and install a chart. `source` (URL or directory of archives or charts) replaces the lock's.
@@ -72,7 +69,7 @@ class Vendor:
         """Fetch a chart that is not in the lock into a directory; its version may be a range. Raises like `vendor`."""
         with tempfile.TemporaryDirectory(dir=into) as work, self._private_helm() as helm:
             if newest([entry.version]) != entry.version:
-                entry = replace(entry, version=newest_within(entry, source, helm, self._runner, self._keys))
+                entry = replace(entry, version=newest_within(entry, source, helm, self.runner, self.keys))
             archive, found = self._checked(helm, entry, source, Path(work))
             return archive.replace(into / f"{entry.name}-{entry.version}.tgz"), found
 
@@ -80,14 +77,12 @@ class Vendor:
     def _private_helm(self) -> Iterator[HelmCharts]:
         """Return helm with a directory for credentials: outside the tree, where a killed run would leave them."""
         with private_directory("helm") as home:
-            yield self._helm(home)
+            yield self.helm(home)
 
     def _checked(self, helm: HelmCharts, entry: LockEntry, source: str, work: Path) -> tuple[Path, Vendored]:
         """Fetch an archive below `work`, with its dependencies, and inspect it."""
-        fetcher = Fetcher(helm, self._runner, work, self._keys)
-        archive, shown, commit = fetcher.fetch(
-            entry, source, again=bool(moved_from(self._charts.archive(entry), entry))
-        )
+        fetcher = Fetcher(helm, self.runner, work, self.keys)
+        archive, shown, commit = fetcher.fetch(entry, source, again=bool(moved_from(self.charts.archive(entry), entry)))
         inspect_archive(archive, entry)
         provenance = self._provenance(helm, entry, archive)
         missing = missing_dependencies(archive)
@@ -95,7 +90,7 @@ class Vendor:
             archive = fetcher.with_dependencies(entry, archive)
             inspect_archive(archive, entry)
         cannot = f"chart archive {archive.name} of '{entry.chart}' cannot be used"
-        run_helm(self._runner, helm.show_archive(archive), cannot)
+        run_helm(self.runner, helm.show_archive(archive), cannot)
         inspect_crds(archive, entry)
         return archive, Vendored(
             chart=entry.chart,
@@ -110,7 +105,7 @@ class Vendor:
     @contextmanager
     def _work(self) -> Iterator[Path]:
         """Create a directory next to the tree, on its disk, after removing those of killed runs."""
-        below = self._charts.directory / THIRD_PARTY
+        below = self.charts.directory / THIRD_PARTY
         try:
             below.mkdir(parents=True, exist_ok=True)
             for left in below.glob(f"{WORK}*"):
@@ -132,34 +127,33 @@ class Vendor:
         digest = re.search(rf"^\s*{re.escape(archive.name)}:\s*sha256:([0-9a-f]{{64}})\s*$", text, re.MULTILINE)
         if not digest or digest[1] != sha256_of(archive):
             raise ConfigError(f"chart archive {archive.name} of '{entry.chart}' does not match its provenance file")
-        if self._keyring is None:
+        if self.keyring is None:
             return "not verified: no keyring"
         failed = f"the signature of chart archive {archive.name} of '{entry.chart}' is not trusted"
-        run_helm(self._runner, helm.verify(archive, self._keyring), failed, hint=f"the keyring is {self._keyring}")
+        run_helm(self.runner, helm.verify(archive, self.keyring), failed, hint=f"the keyring is {self.keyring}")
         return "verified"
 
     def _settle(self, entry: LockEntry, archive: Path, found: Vendored) -> bool:
         """Move the archive into the tree, then update the lock; return whether the tree changed."""
-        sha256 = found.sha256
-        moved = moved_from(self._charts.archive(entry), entry)
+        sha256, target = found.sha256, self.charts.archive(entry)
+        moved = moved_from(target, entry)
         if entry.sha256 and entry.sha256 != sha256 and not moved:
             message = f"{found.source} gives another '{entry.chart}' {entry.version} than the one that is locked"
             hint = f"its sha256 is {sha256}; if that is right, set sha256 to null at {entry.where} and vendor again"
             raise ConfigError(message, hint=hint)
-        target = self._charts.archive(entry)
-        lock = self._charts.directory / LOCK
+        lock = self.charts.directory / LOCK
         changed = not target.exists() or sha256_of(target) != sha256
         try:
             old = new = read_source(lock)
             if not entry.sha256 or moved:
-                new = with_sha256(new, entry.pin, sha256, self._charts.lock.file)
+                new = with_sha256(new, entry.pin, sha256, self.charts.lock.file)
             if found.commit != entry.commit and entry.git:
-                new = with_sha256(new, entry.pin, found.commit, self._charts.lock.file, "commit")
+                new = with_sha256(new, entry.pin, found.commit, self.charts.lock.file, "commit")
             if changed:
                 write_whole(target, read_file(archive), lasting=True)
             if new != old:
                 write_whole(lock, new, lasting=True)
-            pinned = {self._charts.archive(other) for other in self._charts.lock.versions(entry.chart)}
+            pinned = {self.charts.archive(other) for other in self.charts.lock.versions(entry.chart)}
             for other in set(target.parent.glob("*.tgz")) - pinned:
                 other.unlink()  # of the previously pinned version
         except OSError as error:

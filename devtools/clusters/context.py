@@ -6,7 +6,7 @@ import hashlib
 import os
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any
@@ -19,42 +19,30 @@ from devtools.base.open_file import read_file
 from devtools.clusters.copies import remove_stale, use
 from devtools.clusters.provider import Cluster, ClusterAbsent, ClusterStatus, Progress
 from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault
-from devtools.kube.api_errors import FORBIDDEN
-from devtools.kube.client import ApiError, Kube
+from devtools.kube.api_errors import FORBIDDEN, Tolerated
+from devtools.kube.client import Kube
 from devtools.process.runner import Cancel
 
 Sources = Sequence[tuple[Path, Mapping[str, Any]]]  # kubeconfig files and their content
 _FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 
 
+@dataclass(frozen=True, eq=False)
 class ContextProvider:
     """One context of the user's kubeconfig files; its parts are copied to a kubeconfig of devtools."""
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        allowed: tuple[str, ...],
-        kubeconfigs: tuple[Path, ...],
-        state: Path,
-        root: Path = Path(),
-        cancel: Cancel | None = None,
-    ) -> None:
-        """`name` is the context's; `kubeconfigs` are the files of KUBECONFIG or ~/.kube/config, the first one wins.
-
-        `root` is the repository whose devtools.yaml allows contexts.
-        """
-        self._name = name
-        self._allowed = allowed
-        self._kubeconfigs = kubeconfigs
-        self._state = state
-        self._root = root.absolute()
-        self._cancel = cancel or Cancel()
+    name: str  # of the context
+    _: KW_ONLY
+    allowed: tuple[str, ...]
+    kubeconfigs: tuple[Path, ...]  # of KUBECONFIG or ~/.kube/config; the first one wins
+    state: Path
+    root: Path = Path()  # the repository whose devtools.yaml allows contexts
+    cancel: Cancel = field(default_factory=Cancel)
 
     def ensure(self, progress: Progress) -> Cluster:  # noqa: ARG002 - the protocol's
         """Return the cluster after its API server has answered; raises EnvironmentFault if it does not."""
         cluster = self.find()
-        Kube(cluster.kubeconfig, self._name, self._cancel, retry_for=0.0).version()
+        Kube(cluster.kubeconfig, self.name, self.cancel, retry_for=0.0).version()
         self.remove_stale_copies()
         return cluster
 
@@ -68,30 +56,30 @@ class ContextProvider:
 
     def remove_stale_copies(self) -> None:
         """Remove unused copies, of clusters of any name, because they contain credentials."""
-        remove_stale(self._state.parent, self._root, self._allowed, _directory_name)
+        remove_stale(self.state.parent, self.root.absolute(), self.allowed, _directory_name)
 
     def _find(self) -> Cluster:
-        if not self._name:
+        if not self.name:
             hint = "cluster: {provider: context, context: NAME} and allowed_contexts: [NAME]"
             raise ConfigError("provider context needs a context, and devtools.yaml names none", hint=hint)
-        if self._name not in self._allowed:
-            message = f"context {self._name} may not be written to (allowed: {', '.join(self._allowed) or 'none'})"
-            raise ConfigError(message, hint=f"add {self._name} to allowed_contexts in devtools.yaml")
+        if self.name not in self.allowed:
+            message = f"context {self.name} may not be written to (allowed: {', '.join(self.allowed) or 'none'})"
+            raise ConfigError(message, hint=f"add {self.name} to allowed_contexts in devtools.yaml")
         own, text = self._copy()
         try:
-            lock = use(own.parent, self._name, self._root, self._kubeconfigs)
+            lock = use(own.parent, self.name, self.root.absolute(), self.kubeconfigs)
             weakref.finalize(self, os.close, lock)
             write_whole(own, text, mode=0o600)
         except OSError as error:
             raise EnvironmentFault(f"cannot write {own}: {error.strerror}") from error
-        return Cluster(name=self._name, provider="context", context=self._name, kubeconfig=own)
+        return Cluster(name=self.name, provider="context", context=self.name, kubeconfig=own)
 
     def kubeconfig(self) -> Path:
         """Return the path to which `find` writes its copy; one that is never written if `find` would refuse."""
         try:
             return self._copy()[0]
         except DevtoolsError:
-            return self._state / "kubeconfig"
+            return self.state / "kubeconfig"
 
     def _copy(self) -> tuple[Path, str]:
         """Return the copy's path and its content; raises EnvironmentFault.
@@ -99,18 +87,18 @@ class ContextProvider:
         Each cluster has its own file, whatever its context is called, so that a run under way keeps its cluster. New
         credentials do not make another cluster.
         """
-        name, text = _named_copy(self._name, self._kubeconfigs)
-        return self._state / name / "kubeconfig", text
+        name, text = _named_copy(self.name, self.kubeconfigs)
+        return self.state / name / "kubeconfig", text
 
     def status(self) -> ClusterStatus:
         """See `Provider`."""
-        found = ClusterStatus(name=self._name, provider="context", state="absent", context=self._name)
+        found = ClusterStatus(name=self.name, provider="context", state="absent", context=self.name)
         try:
             cluster = self.find()
         except DevtoolsError as error:
             return replace(found, problem=error.message, hint=error.hint)
         found = replace(found, kubeconfig=cluster.kubeconfig)
-        kube = Kube(cluster.kubeconfig, self._name, self._cancel, retry_for=0.0)
+        kube = Kube(cluster.kubeconfig, self.name, self.cancel, retry_for=0.0)
         try:
             return replace(found, state="running", version=kube.version(), nodes=_nodes(kube))
         except DevtoolsError as error:
@@ -118,23 +106,20 @@ class ContextProvider:
 
     def stop(self, progress: Progress) -> None:  # noqa: ARG002 - the protocol's
         """Refuse, because others may be using the cluster."""
-        message = f"context {self._name} is an existing cluster: devtools does not stop it"
+        message = f"context {self.name} is an existing cluster: devtools does not stop it"
         raise ConfigError(message, hint="stop it with the tool that created it")
 
     def delete(self, progress: Progress) -> None:  # noqa: ARG002 - the protocol's
         """Refuse, because devtools did not create the cluster."""
-        message = f"context {self._name} is an existing cluster: devtools does not delete it"
+        message = f"context {self.name} is an existing cluster: devtools does not delete it"
         raise ConfigError(message, hint="invoke down removes only what devtools installed in it")
 
 
 def _nodes(kube: Kube) -> int:
     """Return the number of nodes; 0 for a user who may not list them."""
-    try:
+    with Tolerated(FORBIDDEN):
         return len(kube.metadata("/api/v1/nodes"))
-    except ApiError as error:
-        if error.status != FORBIDDEN:
-            raise
-        return 0
+    return 0
 
 
 def _named_copy(context: str, kubeconfigs: tuple[Path, ...]) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,12 @@ TIMEOUT = 10  # seconds
 _K3D = "app=k3d"  # label of all objects that k3d creates
 
 
+@dataclass(frozen=True)
 class DockerEngine:
     """The engine that DOCKER_HOST or docker's context selects, or the local one."""
 
-    def __init__(self, environ: Mapping[str, str], local: Path = SOCKET) -> None:
-        """Connect to nothing yet; `environ` may have DOCKER_HOST and related variables."""
-        self._environ = dict(environ)
-        self._local = local
+    environ: Mapping[str, str] = field(repr=False)
+    local: Path = SOCKET
 
     def answers(self) -> bool:
         """Return whether it can be used now; never raises, and takes at most `TIMEOUT`."""
@@ -33,7 +33,7 @@ class DockerEngine:
     def problem(self) -> EnvironmentFault | None:
         """Return why it cannot be used, with a hint; None if it answers. Takes at most `TIMEOUT`."""
         try:
-            connect(self._environ, local=self._local).close()
+            connect(self.environ, local=self.local).close()
         except EnvironmentFault as error:
             return error
         return None
@@ -50,7 +50,7 @@ class DockerEngine:
 
     def own_container(self) -> str:
         """Return the id of this process's container, by its host name, if this engine runs it; empty otherwise."""
-        with closing(connect(self._environ, local=self._local)) as client:
+        with closing(connect(self.environ, local=self.local)) as client:
             try:
                 return str(client.containers.get(socket.gethostname()).id)
             except Exception:  # noqa: BLE001 - see `error_text`; what cannot be asked for is not known to be ours
@@ -78,7 +78,7 @@ class DockerEngine:
     @contextmanager
     def _client(self, what: str) -> Iterator[Any]:
         """Yield a client whose engine has just answered; any error is an EnvironmentFault: it cannot do `what`."""
-        with closing(connect(self._environ, local=self._local)) as client:
+        with closing(connect(self.environ, local=self.local)) as client:
             try:
                 yield client
             except Exception as error:

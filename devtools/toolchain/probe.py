@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,25 +21,24 @@ OFFLINE = {"HELMFILE_UPGRADE_NOTICE_DISABLED": "true"}  # so that a version comm
 _PATIENCE = 60.0  # seconds a tool may take to print its version
 
 
+@dataclass
 class Probe:
     """Looks for tools on PATH."""
 
-    def __init__(self, runner: Runner, path: str, memory: Path) -> None:
-        """`path` is PATH; `memory` is the file that caches versions by path, modification time and size."""
-        self._runner = runner
-        self._path = path
-        self._memory = memory
+    runner: Runner
+    path: str  # PATH
+    memory: Path  # the file that caches versions by path, modification time and size
 
     @cached_property
     def _known(self) -> dict[str, Any]:
-        return read_state(self._memory)
+        return read_state(self.memory)
 
     def look(self, tool: Tool) -> tuple[Path, str] | None:
         """Return the program on PATH for the tool, suitable or not, and its version, empty if it prints none.
 
         It is started only if it changed since the last time.
         """
-        found = shutil.which(tool.name, path=self._path)
+        found = shutil.which(tool.name, path=self.path)
         if found is None:
             return None
         stat = Path(found).stat()
@@ -54,7 +54,7 @@ class Probe:
     def _ask(self, path: str, tool: Tool) -> str:
         """Return the version that the program prints, or an empty text."""
         try:
-            result = self._runner.run(Command(argv=(path, *tool.ask), env=OFFLINE, timeout=_PATIENCE))
+            result = self.runner.run(Command(argv=(path, *tool.ask), env=OFFLINE, timeout=_PATIENCE))
         except EnvironmentFault:  # not a program for this machine
             return ""
         return read_version(result.stdout + "\n" + result.stderr) if result.ok else ""
@@ -63,7 +63,7 @@ class Probe:
         """Cache a version; if the cache cannot be written, that only costs time."""
         self._known = {**self._known, path: answer}
         with contextlib.suppress(OSError):
-            write_whole(self._memory, json.dumps(self._known))
+            write_whole(self.memory, json.dumps(self._known))
 
 
 def _is_version(value: Any) -> bool:

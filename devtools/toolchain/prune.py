@@ -63,7 +63,6 @@ class Pruner:
         return decisions if dry_run else tuple(self._removed(item) if item.goes else item for item in decisions)
 
     def _decide(self, build: Build) -> Decision:
-        """Return whether a build is removed."""
         path, age = self.root / build.name, (time.time() - build.used) / DAY
         if build.name in self.pinned:
             return Decision(build=build, goes=False, reason="pinned")

@@ -14,6 +14,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
@@ -27,19 +28,18 @@ SCRATCH = ".building-"  # prefix of directories that are being built or removed
 DAY = 86400.0  # seconds
 
 
+@dataclass(frozen=True, slots=True)
 class Store:
     """The cache's `toolchain` directory."""
 
-    def __init__(self, root: Path, cancel: Cancel, tick: float) -> None:
-        """`tick` is the number of seconds between two lines about a wait for another builder."""
-        self._root = root
-        self._cancel = cancel
-        self._tick = tick
+    root: Path
+    cancel: Cancel
+    tick: float  # seconds between two lines about a wait for another builder
 
     def find(self, entry: str, program: str) -> Path | None:
         """Return the program of a published build, or None, also if its size differs from the published one."""
-        manifest = self._root / entry / MANIFEST
-        sizes, path = read_state(manifest).get("sizes"), self._root / entry / "bin" / program
+        manifest = self.root / entry / MANIFEST
+        sizes, path = read_state(manifest).get("sizes"), self.root / entry / "bin" / program
         with contextlib.suppress(OSError):
             if isinstance(sizes, dict) and path.stat().st_size == sizes.get(program):
                 _stamp(manifest)
@@ -48,22 +48,22 @@ class Store:
 
     def built_with(self, entry: str) -> str:
         """Return the version of Go that made a build; empty if the build is missing or does not record it."""
-        found = read_state(self._root / entry / MANIFEST).get("go")
+        found = read_state(self.root / entry / MANIFEST).get("go")
         return found if isinstance(found, str) else ""
 
     @contextlib.contextmanager
     def claim(self, entry: str, progress: Callable[[str], None]) -> Iterator[None]:
         """Hold the lock of `entry`; wait for another builder and report which. Raises Interrupted on cancel."""
         self._make_root()
-        note, reported = self._root / f"{entry}.builder", -inf
+        note, reported = self.root / f"{entry}.builder", -inf
 
         def waiting() -> None:
             nonlocal reported
-            if time.monotonic() - reported >= self._tick:
+            if time.monotonic() - reported >= self.tick:
                 reported = time.monotonic()
                 progress(f"waiting for {self.holder(entry)}, which builds {entry.rsplit('-', 1)[0]}")
 
-        with LockFile(self._root / f"{entry}.lock", self._cancel) as lock:
+        with LockFile(self.root / f"{entry}.lock", self.cancel) as lock:
             lock.wait(waiting)
             try:
                 note.write_text(json.dumps({"pid": os.getpid(), "since": time.time()}), "utf-8")
@@ -73,7 +73,7 @@ class Store:
 
     def holder(self, entry: str) -> str:
         """Return which process builds, if it wrote a note."""
-        note = read_state(self._root / f"{entry}.builder")
+        note = read_state(self.root / f"{entry}.builder")
         try:
             return f"process {int(note['pid'])} (since {max(0, time.time() - float(note['since'])):.0f} s)"
         except (ValueError, KeyError, TypeError, OverflowError):
@@ -83,7 +83,7 @@ class Store:
     def scratch(self, entry: str) -> Iterator[Path]:
         """Yield a directory to build in, and remove it unless it was published. Needs the lock."""
         self._sweep(entry)
-        path = self._root / f"{SCRATCH}{entry}-{secrets.token_hex(4)}"
+        path = self.root / f"{SCRATCH}{entry}-{secrets.token_hex(4)}"
         (path / "bin").mkdir(parents=True)
         try:
             yield path
@@ -94,28 +94,27 @@ class Store:
         """Make a finished build visible in one step; an incomplete one of the same key is replaced."""
         sizes = {program.name: program.stat().st_size for program in sorted((scratch / "bin").iterdir())}
         (scratch / MANIFEST).write_text(json.dumps({**facts, "sizes": sizes}, indent=2) + "\n", "utf-8")
-        target = self._root / entry
+        target = self.root / entry
         if target.exists():
-            aside = self._root / f"{SCRATCH}{entry}-{secrets.token_hex(4)}"
+            aside = self.root / f"{SCRATCH}{entry}-{secrets.token_hex(4)}"
             target.rename(aside)
             shutil.rmtree(aside, ignore_errors=True)
         scratch.rename(target)
 
     def _sweep(self, entry: str) -> None:
         """Remove the remains of dead builders of this entry; the lock's holder is the only live one."""
-        for path in self._root.glob(f"{SCRATCH}{entry}-*"):
+        for path in self.root.glob(f"{SCRATCH}{entry}-*"):
             end_users_of(path)
             shutil.rmtree(path, ignore_errors=True)
 
     def _make_root(self) -> None:
-        """Make the directory; raise EnvironmentFault if that fails."""
         try:
-            self._root.mkdir(parents=True, exist_ok=True)
-            writable = os.access(self._root, os.W_OK | os.X_OK)
+            self.root.mkdir(parents=True, exist_ok=True)
+            writable = os.access(self.root, os.W_OK | os.X_OK)
         except OSError as error:
-            raise _unusable(self._root, error.strerror or str(error)) from error
+            raise _unusable(self.root, error.strerror or str(error)) from error
         if not writable:
-            raise _unusable(self._root, "no permission to write")
+            raise _unusable(self.root, "no permission to write")
 
 
 def _stamp(manifest: Path) -> None:
@@ -126,7 +125,6 @@ def _stamp(manifest: Path) -> None:
 
 
 def _unusable(root: Path, why: str) -> EnvironmentFault:
-    """Return the error about the cache directory."""
     return EnvironmentFault(
         f"cannot use the cache directory {root}: {why}", hint="set DEVTOOLS_CACHE to a directory you may write to"
     )
