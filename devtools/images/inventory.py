@@ -47,7 +47,6 @@ def find_images(
 
 
 def _images(renderer: Renderer, release: Release, values: Mapping[str, Any]) -> tuple[list[Reference], list[Problem]]:
-    """Return one release's images, and its problems."""
     try:
         rendered = renderer.offline(release, values, crds=True)
     except RenderingFailed as error:

@@ -152,7 +152,6 @@ class Pump:
                 self._child.stdin.close()
 
     def _read(self, selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
-        """Read some of a stream."""
         name: Stream = key.data
         try:
             data = os.read(key.fd, LINE)

@@ -89,7 +89,6 @@ def _name(common_name: str, organization: str) -> x509.Name:
 
 
 def _alternative_name(name: str) -> x509.GeneralName:
-    """Return a name or address for a certificate."""
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:

@@ -93,7 +93,6 @@ def observe(plane: ControlPlane) -> Observed:
 
 
 def _running_state(plane: ControlPlane, running: tuple[cleanup.Process, ...], record: ClusterMetadata) -> Observed:
-    """Return the state of a cluster with running processes."""
     kube = plane.kube()
     broken = Observed(state="broken", running=running, record=record)
     if problem := plane.problem(running):

@@ -113,7 +113,6 @@ def kubeconfig(output: str, server: str = "") -> str:
 
 
 def _node(item: Mapping[str, Any]) -> Node:
-    """Parse one element of a list of nodes."""
     state = item.get("State") or {}
     return Node(
         name=str(item["name"]).lstrip("/"),

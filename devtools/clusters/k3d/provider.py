@@ -300,7 +300,6 @@ class K3dProvider:
         )
 
     def _running_status(self, found: ClusterStatus, listed: output.ClusterListing) -> ClusterStatus:
-        """Return the status of a cluster whose containers run."""
         registry = self._registry.find()
         address = f"registry localhost:{self._registry.actual(registry).port}"
         problem = "is missing" if registry is None else "" if registry.is_running else "is stopped"

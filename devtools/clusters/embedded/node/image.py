@@ -100,7 +100,6 @@ def is_static(program: Path) -> bool:
 
 
 def _fill(tar: tarfile.TarFile, image: Image) -> None:
-    """Return the root file system."""
     for name, mode in _DIRECTORIES.items():
         entry = tarfile.TarInfo(name)
         entry.type, entry.mode = tarfile.DIRTYPE, mode

@@ -139,7 +139,6 @@ class RealNode:
         )
 
     def _archives(self) -> tuple[Path, ...]:
-        """Write the images to files."""
         busybox = self._static_busybox()
         images = (
             image.sandbox_image(SANDBOX_IMAGE, busybox),
@@ -151,7 +150,6 @@ class RealNode:
         return archives
 
     def _static_busybox(self) -> Path:
-        """Return a statically linked busybox."""
         if (busybox := _busybox()) is None:
             raise EnvironmentFault("busybox is not static", hint="apt-get install busybox-static")
         return busybox
@@ -163,7 +161,6 @@ class RealNode:
         self.plane.runner.spawn(command, self.plane.layout.node / "logs" / f"{name}.log")
 
     def _await(self, name: str, done: Callable[[], bool]) -> None:
-        """Wait until a program is usable."""
         if wait_until(done, STARTS_IN, self.plane.cancel):
             return
         log = self.plane.layout.node / "logs" / f"{name}.log"
