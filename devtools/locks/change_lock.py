@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from devtools.errors import TimedOut
-from devtools.locks.lock_file import LockFile
+from devtools.locks.lock_file import held
 from devtools.process.runner import Cancel
 
 LOCK_FOR = 600.0  # seconds another process may take
@@ -26,6 +26,5 @@ def locked(path: Path, cancel: Cancel, progress: Callable[[str], None], seconds:
         if time.monotonic() - began[0] >= seconds:
             raise TimedOut(f"another process has held {path} for {seconds:g} s")
 
-    with LockFile(path, cancel) as lock:
-        lock.wait(waiting)
+    with held(path, cancel, waiting):
         yield

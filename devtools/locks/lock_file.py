@@ -2,54 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING
 
 from devtools.errors import EnvironmentFault, Interrupted
 from devtools.process.runner import Cancel
 
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
 PAUSE = 0.2  # seconds between attempts
 
 
-class LockFile:
-    """A lock that is released when the context ends, or with the process.
+@contextlib.contextmanager
+def held(path: Path, cancel: Cancel, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold a lock file while the body runs, or until the process dies; call `waiting` before each pause for it.
 
-    with LockFile(path, cancel) as lock:
-        lock.wait(lambda: say("waiting for another process"))
-        ...
+    Raises Interrupted on cancel, EnvironmentFault if there can be no such file.
     """
+    while (lock := _acquired(path)) is None:
+        waiting()
+        if cancel.wait(PAUSE):
+            raise Interrupted(cancel.reason or "interrupted while waiting for another process")
+    try:
+        yield
+    finally:
+        lock.release()
 
-    def __init__(self, path: Path, cancel: Cancel) -> None:
-        """The file is private to this user, because a user who can open it for reading can lock it."""
-        from filelock import FileLock
 
-        self.path = path
-        self._cancel = cancel
-        self._lock = FileLock(path, mode=0o600, is_singleton=False)
+def is_held(path: Path) -> bool:
+    """Return whether another process holds a lock file, which is tried for a moment."""
+    try:
+        lock = _acquired(path)
+    except EnvironmentFault:
+        return False
+    if lock is not None:
+        lock.release()
+    return lock is None
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
+def _acquired(path: Path) -> BaseFileLock | None:
+    """Return the lock; None if another process holds it. Raises EnvironmentFault without a file."""
+    from filelock import FileLock, Timeout
 
-    def acquire(self) -> bool:
-        """Try once; return False if another process holds the lock. Raises EnvironmentFault without a file."""
-        from filelock import Timeout
-
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            return False
-        except OSError as error:
-            raise EnvironmentFault(f"cannot lock {self.path}: {error.strerror or error}") from error
-        return True
-
-    def wait(self, waiting: Callable[[], None]) -> None:
-        """Acquire the lock, and call `waiting` before each pause until that succeeds; raises Interrupted on cancel."""
-        while not self.acquire():
-            waiting()
-            if self._cancel.wait(PAUSE):
-                raise Interrupted(self._cancel.reason or "interrupted while waiting for another process")
+    lock = FileLock(path, mode=0o600, is_singleton=False)  # a user who can open it for reading can lock it
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        return None
+    except OSError as error:
+        raise EnvironmentFault(f"cannot lock {path}: {error.strerror or error}") from error
+    return lock

@@ -10,7 +10,7 @@ from pathlib import Path
 from devtools.base.open_file import read_file
 from devtools.errors import EnvironmentFault
 from devtools.locks.holder import Holder, has_ended, read_holder
-from devtools.locks.lock_file import LockFile
+from devtools.locks.lock_file import held, is_held
 from devtools.process.runner import Cancel
 
 
@@ -35,8 +35,7 @@ def run_lock(
             say(f"waiting for another run: {other}")
             last = other
 
-    with LockFile(_path(directory, subject), cancel) as lock:
-        lock.wait(waiting)
+    with held(_path(directory, subject), cancel, waiting):
         try:
             with contextlib.suppress(OSError):  # a full disk: the lock is held without the note
                 note.write_text(holder.note(), encoding="utf-8")
@@ -64,7 +63,7 @@ def runs_on(directory: Path, cluster: str) -> list[str]:
     return [
         str(holder)
         for path, holder in notes
-        if holder and holder.cluster == cluster and _is_held(path.with_suffix(".lock"))
+        if holder and holder.cluster == cluster and is_held(path.with_suffix(".lock"))
     ]
 
 
@@ -76,17 +75,9 @@ def shutdown_subject(cluster: str) -> str:
 def check_shutdown(directory: Path, cluster: str) -> None:
     """Raise EnvironmentFault if a command stops or removes this cluster now."""
     subject = shutdown_subject(cluster)
-    if _path(directory, subject).exists() and _is_held(_path(directory, subject)):
+    if _path(directory, subject).exists() and is_held(_path(directory, subject)):
         message = f"cluster {cluster.partition(' ')[2]} is being stopped or removed: {under_way(directory, subject)}"
         raise EnvironmentFault(message, hint="run the same command again when that has ended")
-
-
-def _is_held(path: Path) -> bool:
-    try:
-        with LockFile(path, Cancel()) as lock:
-            return not lock.acquire()
-    except EnvironmentFault:
-        return False
 
 
 def _path(directory: Path, subject: str) -> Path:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from devtools.base.machine_json import read_state
 from devtools.errors import EnvironmentFault
-from devtools.locks.lock_file import LockFile
+from devtools.locks.lock_file import held
 from devtools.process.runner import Cancel
 
 MANIFEST = "built.json"  # in each build; its modification time is the day of the last use
@@ -63,8 +63,7 @@ class Store:
                 reported = time.monotonic()
                 progress(f"waiting for {self.holder(entry)}, which builds {entry.rsplit('-', 1)[0]}")
 
-        with LockFile(self.root / f"{entry}.lock", self.cancel) as lock:
-            lock.wait(waiting)
+        with held(self.root / f"{entry}.lock", self.cancel, waiting):
             try:
                 note.write_text(json.dumps({"pid": os.getpid(), "since": time.time()}), "utf-8")
                 yield
