@@ -76,7 +76,6 @@ class ImagesFile:
 class Catalog:
     """The file: images by name and tag, in its order; empty if there is no such file."""
 
-    file: Path
     images: Mapping[str, Pinned] = field(default_factory=dict)
 
     def find(self, reference: Reference) -> Pinned | None:
@@ -100,14 +99,14 @@ class Catalog:
         every = [item.reference for item in self.images.values()]
         near = did_you_mean(name, [form for item in every for form in _forms(item)])
         hint = near or suggestion(name, [item.short for item in every], "images")
-        raise ConfigError(f"no image '{name}' in {self.file}", hint=hint)
+        raise ConfigError(f"no image '{name}' in {FILE}", hint=hint)
 
 
 def load_catalog(root: Path) -> Catalog:
     """Return the catalog of the repository at `root`; ConfigError with every problem of the file."""
     path = root / FILE
     if not path.exists():
-        return Catalog(file=FILE)
+        return Catalog()
     document = read(path, FILE)
     data, problems = validated(ImagesFile, document)
     images: dict[str, Pinned] = {}
@@ -121,7 +120,7 @@ def load_catalog(root: Path) -> Catalog:
         images.setdefault(str(entry), entry)
     if found:
         raise config_error(found)
-    return Catalog(file=FILE, images=images)
+    return Catalog(images=images)
 
 
 def _entry(keys: Mapping[str, Any], root: Path, where: Location) -> Pinned:
