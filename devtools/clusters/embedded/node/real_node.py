@@ -101,7 +101,12 @@ class RealNode:
         self._spawn(API_GATEWAY, daemons.api_gateway(gateway, listen=listen, server=server, env=node.layout.env))
         for name, start in (("kubelet", daemons.kubelet), ("kube-proxy", daemons.kube_proxy)):
             self._spawn(name, start(node, self.plane.tool(name)))
-        self._await("kubelet", lambda: is_ready(kube.get(f"{NODES}/{REAL_NODE}") or {}))
+
+        def is_running() -> bool:  # the API server may still call it Ready from before a restart
+            missing = cleanup.missing_programs(cleanup.processes(self.plane.layout))
+            return not missing and is_ready(kube.get(f"{NODES}/{REAL_NODE}") or {})
+
+        self._await("kubelet", is_running)
         # A pod that starts earlier cannot reach the API server, and a Job without retries fails permanently.
         self._run(daemons.await_kube_proxy(node, self._static_busybox(), STARTS_IN), "wait for kube-proxy")
 
