@@ -37,10 +37,7 @@ class ChartObject:
 
 
 def objects_in_crds(chart: Path, values: Mapping[str, Any]) -> tuple[ChartObject, ...]:
-    """Return the objects that Helm would install from `crds/` of a chart (directory or archive) with these values.
-
-    Raises ConfigError, naming the file, if the chart cannot be read or a file is not YAML.
-    """
+    """Return the objects in `crds/` that Helm would install with these values; ConfigError names an unreadable file."""
     files = _opened(chart, _wanted)
     if not any(_may_be_crds(name) for name in files):
         return ()
@@ -79,10 +76,7 @@ def files_of(
 
 
 def has_crds(chart: Path) -> bool:
-    """Return whether a chart (directory or archive) may have files in a `crds/` directory, by file names alone.
-
-    True for a chart that cannot be read: `objects_in_crds` then reports why.
-    """
+    """Return whether a chart may have files in `crds/`, by their names; True for one that cannot be read."""
     try:
         if chart.is_dir():
             names = list(files_of_tree(chart))

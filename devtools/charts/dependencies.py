@@ -40,10 +40,7 @@ class Dependency:
 
 
 def declared(chart: Path, shown: Callable[[Path], Path]) -> Iterator[tuple[Location, str, str]]:
-    """Yield the place, name and version range of each dependency that a chart's directory declares.
-
-    As in Helm, requirements.yaml of an older chart overrides the dependencies in Chart.yaml.
-    """
+    """Yield place, name and range of each declared dependency; as in Helm, requirements.yaml takes precedence."""
     for name in ("requirements.yaml", "Chart.yaml"):
         if not (chart / name).is_file():
             continue

@@ -113,10 +113,7 @@ class Lock:
 
 
 def load_lock(charts: Path, root: Path) -> Lock:
-    """Return the lock of the charts directory; without entries if there is no such file.
-
-    Raises ConfigError with every problem of the file; its path is shown relative to `root`.
-    """
+    """Return the lock, empty if there is no file; ConfigError with every problem, at a path relative to `root`."""
     path = charts / LOCK
     shown = relative(path, root)
     if not path.exists():
@@ -181,10 +178,7 @@ def _git_problems(entry: LockEntry, document: Document, path: KeyPath) -> Iterat
 
 
 def with_sha256(raw: bytes, pin: str, sha256: str, file: Path, key: str = "sha256") -> bytes:
-    """Return the lock's text with the sha256 of `<publisher>/<chart>@<version>` set; all else stays as written.
-
-    `key` selects another key of the entry. Raises ConfigError if that cannot be done safely.
-    """
+    """Return the lock's text with the `key` of a pin set, all else as written; ConfigError if that cannot be done."""
     document = parse(raw, file)
     index = index_of(document.data, pin)
     mark = document.marks.get(("charts", index, key))

@@ -77,9 +77,8 @@ class Charts:
     def find(self, name: str, environment: str = "") -> ChartRef:
         """Return the chart; a missing archive is not an error here: `verify` checks that.
 
-        For a kustomization, the overlay of the environment if there is one.
-
-        Raises ChartUnknown, with near matches, or with the missing or invalid file or directory as its cause.
+        For a kustomization, the overlay of the environment if there is one. Raises ChartUnknown, with near matches, or
+        with the missing or invalid file or directory as its cause.
         """
         publisher, _, chart = name.partition("/")
         if publisher in KINDS and self.packages:
@@ -168,10 +167,7 @@ class Charts:
         return problems
 
     def verify_all(self) -> list[Problem]:
-        """Return the differences between lock and tree: archives that do not match the lock or are not in it.
-
-        A chart that is not vendored yet, neither in the lock nor in the tree, is not a difference.
-        """
+        """Return archives that do not match the lock or are not in it; a chart not vendored yet is not a difference."""
         from devtools.charts.archive import moved_from, verify_archive
         from devtools.charts.crds import inspect_crds
 

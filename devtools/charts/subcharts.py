@@ -120,10 +120,7 @@ def _subcharts(files: Files, wanted: Callable[[str], bool], where: str) -> dict[
 
 
 def _process(chart: LoadedChart, values: Values, path: str) -> None:
-    """Rename and copy subcharts by the declared dependencies, and remove disabled ones.
-
-    `values` are those of the outermost chart, `path` leads to this chart's own.
-    """
+    """Rename, copy and remove subcharts by the dependencies; `path` leads to the chart's own part of the values."""
     if chart.dependencies is None:
         return
     declared = chart.dependencies

@@ -89,10 +89,7 @@ class Buildx:
         return self._command("inspect", name, "--bootstrap", timeout=timeout + _ASKING)
 
     def remove(self, name: str, *, keep_daemon: bool = False) -> Command:
-        """Remove a builder and its objects in the cluster; fails if there is none.
-
-        With `keep_daemon` the cluster is not contacted: for a builder whose cluster is gone.
-        """
+        """Remove a builder, which must exist, and its objects; with `keep_daemon` without contacting its cluster."""
         return self._command("rm", *(("--keep-daemon",) if keep_daemon else ()), name, timeout=2 * _ASKING)
 
     def _command(self, *words: str, timeout: float) -> Command:

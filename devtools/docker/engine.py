@@ -86,10 +86,7 @@ class DockerEngine:
 
 
 def connect(environ: Mapping[str, str], timeout: int = TIMEOUT, local: Path = SOCKET) -> Any:
-    """Return a client of the SDK whose engine has just answered; EnvironmentFault if none does.
-
-    `timeout` is the maximum silence of the engine, in seconds.
-    """
+    """Return a client of an engine that has just answered; EnvironmentFault after `timeout` seconds of silence."""
     endpoint = find_endpoint(environ, local)
     if path := endpoint.socket:
         _probe_socket(path, endpoint.source)

@@ -29,10 +29,7 @@ class RequiredImage:
 def find_images(
     renderer: Renderer, releases: Iterable[Release], values: Mapping[str, Mapping[str, Any]]
 ) -> tuple[RequiredImage, ...]:
-    """Return the images of these releases, sorted by name; `values` has the values of each, by `namespace/name`.
-
-    Raises ConfigError with every chart that cannot be rendered or names something that is not an image.
-    """
+    """Return the images of these releases, sorted; `values` are by `namespace/name`. ConfigError with every failure."""
     chosen = list(releases)
     found = renderer.each(lambda release: _images(renderer, release, values[str(release.id)]), chosen)
     users: dict[Reference, list[Release]] = {}

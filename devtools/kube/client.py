@@ -112,10 +112,7 @@ class Kube:
         return self._patch(path, body, APPLY, fieldManager="devtools", force="true")
 
     def rehearse(self, path: str, body: Mapping[str, Any], manager: str, *, strict: bool = False) -> dict[str, Any]:
-        """Return the result of a dry-run server-side apply as `manager`, taking over fields of other field managers.
-
-        `strict` refuses fields that are in no schema, and duplicate ones.
-        """
+        """Return what a forced apply as `manager` would result in; `strict` refuses unknown and duplicate fields."""
         validation = "Strict" if strict else "Ignore"
         query = {"fieldManager": manager, "force": "true", "dryRun": "All", "fieldValidation": validation}
         return self._patch(path, body, APPLY, **query)
@@ -126,10 +123,7 @@ class Kube:
         self._json(Request(method="POST", path=path, body=body, query=query))
 
     def delete(self, path: str, propagation: str = "Background", version: str = "") -> bool:
-        """Delete an object; return False if it did not exist.
-
-        With `version`, delete it only if that is its resourceVersion, and otherwise raise ApiError (CONFLICT).
-        """
+        """Delete an object; return False if it did not exist. ApiError (CONFLICT) if it has another `version`."""
         body = {"preconditions": {"resourceVersion": version}} if version else None
         with Tolerated(NOT_FOUND):
             self._json(Request(method="DELETE", path=path, query={"propagationPolicy": propagation}, body=body))

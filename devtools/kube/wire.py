@@ -78,12 +78,7 @@ class Wire:
         say: Callable[[str], None],
         known: bool = False,
     ) -> None:
-        """Neither read nor connect yet.
-
-        `retry_for` is the longest wait in seconds for an unreachable server, `read_for` that for the next byte of an
-        answer; `say` gets a message when a wait for the server begins and when it answers again. A `known` server
-        exists, although it may not have answered yet.
-        """
+        """See `Kube`; a `known` server exists, although it may not have answered yet."""
         self._connections = connections
         self._cancel = cancel
         self._retry_for = retry_for

@@ -46,19 +46,13 @@ def run_lock(
 
 
 def under_way(directory: Path, subject: str) -> str:
-    """Return the run that holds the lock of `subject` now, as shown to other users; empty if none does.
-
-    The lock itself is not tried, because that could prevent a run from starting.
-    """
+    """Return the run that holds a lock now, empty if none: by its note, as trying the lock could stop a new run."""
     holder = _read(note_of(directory, subject))
     return "" if holder is None or has_ended(holder.pid) else str(holder)
 
 
 def runs_on(directory: Path, cluster: str) -> list[str]:
-    """Return the runs of any stack that hold a lock now and whose notes name this cluster.
-
-    Each lock is tried for a moment, so the note of a killed run does not count.
-    """
+    """Return the runs of any stack that hold a lock now, tried for a moment, and whose notes name this cluster."""
     notes = ((path, _read(path)) for path in sorted(directory.glob("*.json")))
     return [
         str(holder)

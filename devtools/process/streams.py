@@ -37,10 +37,7 @@ class Child(Protocol):
 
 
 def ended(child: Child) -> bool:
-    """Return whether the child has ended; it stays a zombie if the system supports that.
-
-    A zombie keeps its pid, so its group can be signalled without hitting another process with the same number.
-    """
+    """Return whether the child has ended; it stays a zombie if it can, so that no other group gets its number."""
     if not hasattr(os, "waitid"):
         return child.poll() is not None
     try:

@@ -78,9 +78,8 @@ class Toolchain:
     def ensure(self, names: Iterable[str] | None = None, progress: Progress = lambda _: None) -> None:
         """Build the missing tools among `names`; `progress` gets a line for each step.
 
-        The default is every tool that this machine can use and that is not lazy.
-
-        Raises EnvironmentFault, Interrupted or TimedOut; tools that were built before stay.
+        The default is every tool that this machine can use and that is not lazy. Raises EnvironmentFault, Interrupted
+        or TimedOut; tools that were built before stay.
         """
         eager = (item for item in _usable() if not item.lazy)
         chosen = tuple(eager if names is None else map(tool, names))
@@ -92,10 +91,7 @@ class Toolchain:
             self.path(item.name)
 
     def renew(self, progress: Progress = lambda _: None) -> None:
-        """Rebuild tools that an older Go than the present one built, because the newer Go may have security fixes.
-
-        Raises as `ensure`; does nothing without a Go.
-        """
+        """Rebuild tools that an older Go built, for its security fixes; without a Go do nothing. Raises as `ensure`."""
         cached = {item.family for item in TOOLS if self._row(item).source == "cache"}
         built = [item for item in FAMILIES if item.name in cached]
         try:

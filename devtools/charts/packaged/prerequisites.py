@@ -14,10 +14,7 @@ from devtools.model import Release
 
 
 def prerequisites(release: Release, values: Mapping[str, Any]) -> tuple[ChartObject, ...]:
-    """Return the objects in the chart's `crds/`, and labels and annotations for the release's own Namespace.
-
-    Only packaged charts have the latter. Raises ConfigError if the chart cannot be read.
-    """
+    """Return the objects in `crds/` and, of a packaged chart, labels and annotations of the release's own Namespace."""
     found = objects_in_crds(release.chart.path, values)
     if release.chart.kind == "packaged" and release.create_namespace:
         return (*found, *_namespace(release))

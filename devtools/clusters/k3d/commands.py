@@ -62,10 +62,7 @@ class K3d:
         return self._command("node", "start", name, timeout=120)
 
     def import_images(self, cluster: str, images: tuple[str, ...], *, timeout: float) -> Command:
-        """Copy images from the engine into every node; success does not mean that they arrived (k3d#1484).
-
-        Uses a tools container, because mode `direct` can hang.
-        """
+        """Copy images into every node by a tools container (`direct` can hang); success proves nothing (k3d#1484)."""
         words = ("image", "import", *images, "--cluster", cluster, "--mode", "tools-node")
         return self._command(*words, timeout=timeout)
 

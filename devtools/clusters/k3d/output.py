@@ -100,10 +100,7 @@ def first_error(output: str) -> str:
 
 
 def kubeconfig(output: str, server: str = "") -> str:
-    """Return the output of `kubeconfig get`, from its first key on, with a usable address.
-
-    0.0.0.0 fails behind proxies and is not an address to connect to; `server`, if there is one, replaces the URL.
-    """
+    """Return the kubeconfig in an output, with a usable address (0.0.0.0 fails behind proxies), or with `server`."""
     text = _ANSI.sub("", output)
     start_at = text.find("apiVersion:")
     if start_at < 0:

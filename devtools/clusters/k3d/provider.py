@@ -53,10 +53,7 @@ class K3dProvider:
         cancel: Cancel | None = None,
         patience: float = 30.0,
     ) -> None:
-        """`state` is the cluster's own directory; `in_container` says whether this process runs in a container.
-
-        The API server of a cluster that was just started must answer within `patience` seconds.
-        """
+        """`state` is the cluster's own directory; the API server must answer within `patience` seconds of a start."""
         self._config = config
         self._program = Program(runner=runner, name="k3d", reason=output.reason)
         self._k3d = tool
