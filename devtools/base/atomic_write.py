@@ -65,9 +65,11 @@ def private_directory(purpose: str) -> Iterator[Path]:
     with contextlib.ExitStack() as stack:
         while True:  # another process may delete it before it is locked
             made = tempfile.TemporaryDirectory(prefix=f"{_PRIVATE}{purpose}-")
-            with contextlib.suppress(FileNotFoundError):
+            try:
                 stack.enter_context(_locked(Path(made.name)))
                 break
+            except FileNotFoundError:
+                made.cleanup()  # otherwise it warns when it is garbage
         yield Path(stack.enter_context(made))  # deleted before it is unlocked
 
 

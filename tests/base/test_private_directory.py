@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import warnings
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
+from devtools.base import atomic_write
 from devtools.base.atomic_write import private_directory
 
 HOLDER = """
@@ -49,3 +54,22 @@ def test_the_next_process_deletes_what_a_killed_one_left(tmp_path: Path, monkeyp
         living.communicate()
         assert not held.exists()
     assert {path.name for path in tmp_path.iterdir()} == {"devtools-other", "devtools-private-link"}
+
+
+def test_one_that_is_deleted_before_it_is_locked_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process takes it for one that a killed process left."""
+    lock, deleted = atomic_write._locked, list[Path]()
+
+    def locked(directory: Path, flags: int = 0) -> AbstractContextManager[None]:
+        if not flags and not deleted:
+            shutil.rmtree(directory)
+            deleted.append(directory)
+        return lock(directory, flags)
+
+    monkeypatch.setattr(atomic_write, "_locked", locked)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with private_directory("test") as path:
+            assert path.is_dir()
+        gc.collect()
+    assert (len(deleted), [str(item.message) for item in said]) == (1, [])
