@@ -9,7 +9,7 @@ import yaml
 
 from tests.kits.buf import ROOT
 
-WORKFLOW: dict[Any, Any] = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text("utf-8"))
+WORKFLOW: dict[Any, Any] = yaml.load((ROOT / ".github/workflows/ci.yml").read_text("utf-8"), yaml.CSafeLoader)
 STEPS: list[dict[str, Any]] = WORKFLOW["jobs"]["proto"]["steps"]
 
 

@@ -162,7 +162,7 @@ def test_which_count(
     runner = SubprocessRunner({"PATH": os.environ["PATH"], "HOME": str(tmp_path)}, Cancel())
     result = runner.run(Command(argv=words, timeout=300))
     assert result.ok, result.stderr
-    seen = [item["spec"]["names"]["kind"] for item in yaml.safe_load_all(result.stdout) if item]
+    seen = [item["spec"]["names"]["kind"] for item in yaml.load_all(result.stdout, yaml.CSafeLoader) if item]
     assert sorted(kind for kind in seen if kind != "Not") == wanted
 
 
@@ -199,7 +199,7 @@ def test_the_hint_about_braces_comes_only_with_braces(tmp_path: Path, text: str,
     [
         crd("A").replace("\n", "\r\n"),
         "\ufeff" + crd("A") + "---\n",
-        json.dumps(yaml.safe_load(crd("A"))) + "\n{}",
+        json.dumps(yaml.load(crd("A"), yaml.CSafeLoader)) + "\n{}",
         crd("A").replace("spec:", "x: &x {a: 1}\ny: {!!merge <<: *x}\nspec:"),
         crd("A") + "x: 1\nx: 2\ny: {1: a, 1.5: b}\n",
     ],
@@ -211,7 +211,9 @@ def test_what_helm_accepts_is_read(tmp_path: Path, text: str) -> None:
 
 
 def test_a_list_is_opened(tmp_path: Path) -> None:
-    items = yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": [yaml.safe_load(crd("A")), {}, None]})
+    items = yaml.safe_dump(
+        {"apiVersion": "v1", "kind": "List", "items": [yaml.load(crd("A"), yaml.CSafeLoader), {}, None]}
+    )
     chart = write(tmp_path, {"Chart.yaml": chart_yaml("web"), "crds/a.yaml": items})
     assert kinds(chart, {}) == ["A"]
 

@@ -73,7 +73,7 @@ def helm(tool: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) 
 def rendered(result: Result) -> dict[str, dict[str, Any]]:
     """Objects by `Kind/name`."""
     assert result.ok, result.stderr
-    items = [item for item in yaml.safe_load_all(result.stdout) if item]
+    items = [item for item in yaml.load_all(result.stdout, yaml.CSafeLoader) if item]
     return {f"{item['kind']}/{item['metadata']['name']}": item for item in items}
 
 

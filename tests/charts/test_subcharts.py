@@ -42,7 +42,7 @@ def by_helm(helm: Helm, chart: Path, values: Mapping[str, Any]) -> list[str] | N
     result = helm(*("template", "web", str(chart), "--include-crds", "-f", "-"), stdin=json_for_yaml(values).encode())
     if not result.ok:
         return None
-    return sorted(item["spec"]["names"]["kind"] for item in yaml.safe_load_all(result.stdout) if item)
+    return sorted(item["spec"]["names"]["kind"] for item in yaml.load_all(result.stdout, yaml.CSafeLoader) if item)
 
 
 def here(chart: Path, values: Mapping[str, Any]) -> list[str]:

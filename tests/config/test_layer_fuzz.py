@@ -51,7 +51,7 @@ class AnyChart:
 
 def alone(path: Path) -> Any:
     """A layer of this repository that needs no other."""
-    layer = yaml.safe_load(path.read_text())
+    layer = yaml.load(path.read_text(), yaml.CSafeLoader)
     own = {f"{release.get('namespace', 'ameide')}/{release['name']}" for release in layer["releases"]}
     for release in layer["releases"]:
         needs = [need["release"] if isinstance(need, dict) else need for need in release.get("needs", ())]

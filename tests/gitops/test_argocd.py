@@ -19,12 +19,14 @@ ENVIRONMENTS = ("dev", "staging", "production")
 
 
 def documents(root: Path, pattern: str) -> dict[str, Any]:
-    return {path.stem: yaml.safe_load(path.read_text()) for path in sorted((root / "gitops").glob(pattern))}
+    return {
+        path.stem: yaml.load(path.read_text(), yaml.CSafeLoader) for path in sorted((root / "gitops").glob(pattern))
+    }
 
 
 def components(root: Path, environment: str) -> dict[str, Any]:
     found = (root / f"gitops/environments/{environment}/components").glob("*/*/component.yaml")
-    return {path.parent.name: yaml.safe_load(path.read_text()) for path in sorted(found)}
+    return {path.parent.name: yaml.load(path.read_text(), yaml.CSafeLoader) for path in sorted(found)}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +66,9 @@ def generated(
     argv = (str(app.toolchain.path("helm")), "template", "set", str(directory))
     result = app.runner.run(Command(argv=argv, cwd=directory, timeout=300))
     assert result.ok, result.stderr
-    applications = [merged(item["template"], item["patch"]) for item in yaml.safe_load_all(result.stdout) if item]
+    applications = [
+        merged(item["template"], item["patch"]) for item in yaml.load_all(result.stdout, yaml.CSafeLoader) if item
+    ]
     return {item["metadata"]["name"]: item for item in applications}
 
 
@@ -224,7 +228,7 @@ def test_smoke_runs_after_each_sync(waves: Path, app: App) -> None:
     argv += [word for file in spec["helm"]["valueFiles"] for word in ("--values", str(waves) + file)]
     result = app.runner.run(Command(argv=tuple(argv), cwd=waves, timeout=300))
     assert result.ok, result.stderr
-    jobs = [item for item in yaml.safe_load_all(result.stdout) if item and item["kind"] == "Job"]
+    jobs = [item for item in yaml.load_all(result.stdout, yaml.CSafeLoader) if item and item["kind"] == "Job"]
     assert jobs
     for job in jobs:
         assert job["metadata"]["annotations"]["argocd.argoproj.io/hook"] == "PostSync"
@@ -244,7 +248,9 @@ def test_layout_addons_copies_values_and_charts(addons: Path, app: App, tmp_path
     assert git["git"]["files"] == [{"path": "gitops/addons/environments/dev/*/*/component.yaml"}]
     assert clusters == {"list": {"elements": [{"cluster": "dev"}]}}
     found = (addons / "gitops/addons/environments/dev").glob("*/*/component.yaml")
-    params = {path.parent.name: yaml.safe_load(path.read_text()) | {"cluster": "dev"} for path in sorted(found)}
+    params = {
+        path.parent.name: yaml.load(path.read_text(), yaml.CSafeLoader) | {"cluster": "dev"} for path in sorted(found)
+    }
     applications = generated(app, tmp_path / "set", application_set, params)
     api = applications["dev-api"]["spec"]["source"]["helm"]["valueFiles"]
     assert api == [
@@ -315,7 +321,7 @@ def test_a_tenant_gets_its_own_application_with_its_values_last(tenants: Path) -
 def test_layout_addons_copies_values_of_tenants(tenants: Path) -> None:
     run(tenants, layout="addons")
     path = "gitops/addons/environments/dev/apps/acme-web/component.yaml"
-    files = yaml.safe_load((tenants / path).read_text())["valueFiles"]
+    files = yaml.load((tenants / path).read_text(), yaml.CSafeLoader)["valueFiles"]
     assert files[-1] == "gitops/addons/tenants/acme/40-apps/web.yaml"
     assert (tenants / files[-1]).read_text() == "replicas: 2\n"
 
@@ -348,7 +354,7 @@ def test_secrets_come_from_the_store_by_their_key(tmp_path: Path, app: App) -> N
     root = with_secrets(make_shop(tmp_path / "shop"))
     assert run(root).code == 0
     directory = "gitops/environments/production/components/apps/api/secrets"
-    secret = yaml.safe_load((root / directory / "api-db.yaml").read_text())
+    secret = yaml.load((root / directory / "api-db.yaml").read_text(), yaml.CSafeLoader)
     assert secret["metadata"] == {"name": "api-db", "namespace": "shop"}
     assert secret["spec"]["dataFrom"] == [{"extract": {"key": "production/checkout/api/api-db"}}]
     assert secret["spec"]["secretStoreRef"] == {"kind": "ClusterSecretStore", "name": "vault"}
@@ -367,8 +373,10 @@ def test_secrets_for_flux_lie_beside_the_release(tmp_path: Path) -> None:
     root = with_secrets(make_shop(tmp_path / "shop"))
     assert run(root, engine="flux").code == 0
     directory = root / "gitops/flux/dev/40-apps"
-    assert "api-secrets.yaml" in yaml.safe_load((directory / "kustomization.yaml").read_text())["resources"]
-    (secret,) = yaml.safe_load_all((directory / "api-secrets.yaml").read_text())
+    assert (
+        "api-secrets.yaml" in yaml.load((directory / "kustomization.yaml").read_text(), yaml.CSafeLoader)["resources"]
+    )
+    (secret,) = yaml.load_all((directory / "api-secrets.yaml").read_text(), yaml.CSafeLoader)
     assert secret["spec"]["dataFrom"] == [{"extract": {"key": "dev/checkout/api/api-db"}}]
 
 

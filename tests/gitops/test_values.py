@@ -58,7 +58,7 @@ def helm_merge(tool: Callable[[str], Path], tmp_path_factory: pytest.TempPathFac
             argv = (str(tool("helm")), "template", "echo", str(chart), *flags)
             result = runner.run(Command(argv=argv, timeout=300))
             assert result.ok, result.stderr
-            known[key] = yaml.safe_load(result.stdout)["values"]
+            known[key] = yaml.load(result.stdout, yaml.CSafeLoader)["values"]
         return known[key]
 
     return merged
@@ -126,7 +126,7 @@ def test_the_fixture_has_what_makes_merging_hard(exported: Mapping[str, Stack]) 
     found = {release.name: release for release in releases(exported["production"])}
     cases = set()
     for release in found.values():
-        overlays = [yaml.safe_load(path.read_text()) or {} for path in release.values_files]
+        overlays = [yaml.load(path.read_text(), yaml.CSafeLoader) or {} for path in release.values_files]
         defaults = chart_values(release.chart.path).data
         for overlay in overlays:
             cases |= {"null" for key, value in overlay.items() if value is None and key in defaults}

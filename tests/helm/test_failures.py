@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from devtools.helm.failures import classify
 from tests.kits.repository import ROOT
 
-CASES = yaml.safe_load((ROOT / "tests/cases/helm-failures.yaml").read_text("utf-8"))
+CASES = yaml.load((ROOT / "tests/cases/helm-failures.yaml").read_text("utf-8"), yaml.CSafeLoader)
 AWAY = [case["stderr"] for case in CASES if case["kind"] == "away"]
 
 

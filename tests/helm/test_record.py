@@ -53,7 +53,11 @@ def kept(made: Stored) -> dict[str, bool]:
         ((text(crd("x.y", annotations={"note": "1"})), CONFIG_MAP), ("x.y",), {"x.y": True, "a": False}),
         ((text(crd("x.y", annotations={KEEP: "keep"})),), ("x.y",), {"x.y": True}),
         (
-            (text({"apiVersion": "v1", "kind": "List", "items": [crd("x.y"), yaml.safe_load(CONFIG_MAP)]}),),
+            (
+                text(
+                    {"apiVersion": "v1", "kind": "List", "items": [crd("x.y"), yaml.load(CONFIG_MAP, yaml.CSafeLoader)]}
+                ),
+            ),
             ("x.y",),
             {"x.y": True, "a": False},
         ),

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,6 +28,15 @@ from tests.kits.waiting import eventually
 
 REGISTRY = "docker-registry"  # Debian's package, and its program
 BCRYPT = "$2b$05$abcdefghijklmnopqrstuu9Avu/WgbsK7g7xfCY1X3pdjsTgxqQLS"  # of s3cr3t
+# What helm made of the same files: some tests begin with the same charts.
+_MADE: dict[tuple[str, ...], tuple[str, bytes]] = {}
+
+
+def _contents(directory: Path, pattern: str = "*") -> Iterator[str]:
+    """Yield the names and contents of all files, links as where they lead."""
+    for path in sorted(directory.rglob(pattern)):
+        yield f"{path.relative_to(directory)} {path.is_symlink() and path.readlink()}"
+        yield sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +61,25 @@ class Packer:
         return write(self.home / "sources" / f"{name}-{version}" / name, files)
 
     def pack(self, chart: Path, into: Path, *words: str) -> Path:
+        """Pack a chart; the same files are packed once."""
         into.mkdir(parents=True, exist_ok=True)
-        done = self.run(self.helm, "package", chart, "--destination", into, *words)
-        return Path(done.stdout.strip().splitlines()[-1].rpartition(": ")[2])
+        key = ("package", *words, *_contents(chart))
+        if key not in _MADE:
+            done = self.run(self.helm, "package", chart, "--destination", into, *words)
+            path = Path(done.stdout.strip().splitlines()[-1].rpartition(": ")[2])
+            _MADE[key] = path.name, path.read_bytes()
+        name, content = _MADE[key]
+        (into / name).write_bytes(content)
+        return into / name
 
     def index(self, directory: Path) -> None:
-        self.run(self.helm, "repo", "index", directory)
+        """Index the archives of a directory; the same ones are indexed once."""
+        key = ("index", *_contents(directory, "*.tgz"))
+        if key not in _MADE:
+            self.run(self.helm, "repo", "index", directory)
+            _MADE[key] = "index.yaml", (directory / "index.yaml").read_bytes()
+        name, content = _MADE[key]
+        (directory / name).write_bytes(content)
 
 
 class _Quiet(SimpleHTTPRequestHandler):

@@ -317,7 +317,7 @@ def texts(*goods: str, data: Sequence[Any] = (), odd: Sequence[str] = (*ODD_JSON
 @cache
 def documents(*goods: str, odd: Sequence[str] = (*ODD_JSON, *LAX_JSON, *ODD_YAML)) -> Any:
     """The same of texts that are YAML or JSON."""
-    return texts(*goods, data=[yaml.safe_load(good) for good in goods], odd=odd)
+    return texts(*goods, data=[yaml.load(good, yaml.CSafeLoader) for good in goods], odd=odd)
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:

@@ -104,7 +104,7 @@ def test_a_plugins_token_says_who_we_are(bench: Bench, tmp_path: Path) -> None:
         "status": {"token": token},
     }
     (tmp_path / "credential.json").write_text(json.dumps(credential))
-    document = yaml.safe_load(bench.cluster.kubeconfig.read_text())
+    document = yaml.load(bench.cluster.kubeconfig.read_text(), yaml.CSafeLoader)
     plugin = {
         "apiVersion": "client.authentication.k8s.io/v1",
         "command": "cat",
@@ -121,7 +121,7 @@ def test_a_plugins_token_says_who_we_are(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_a_certificate_that_does_not_check_out_is_not_waited_for(bench: Bench, tmp_path: Path) -> None:
-    document = yaml.safe_load(bench.cluster.kubeconfig.read_text())
+    document = yaml.load(bench.cluster.kubeconfig.read_text(), yaml.CSafeLoader)
     for cluster in document["clusters"]:
         cluster["cluster"].pop("certificate-authority-data", None)
         cluster["cluster"].pop("certificate-authority", None)

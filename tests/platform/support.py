@@ -149,7 +149,7 @@ class Kubectl:
         self("apply", "--server-side", "--force-conflicts", "-n", namespace, "-f", "-", stdin=text)
 
     def get(self, *words: str) -> Any:
-        return yaml.safe_load(self("get", *words, "-o", "yaml"))
+        return yaml.load(self("get", *words, "-o", "yaml"), yaml.CSafeLoader)
 
     def served(self, word: str) -> Resource | None:
         """The served kind of which a user says `deployment`, `gateways` or `cluster.postgresql.cnpg.io`."""

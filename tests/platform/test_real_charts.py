@@ -63,7 +63,7 @@ def test_temporal_makes_no_databases_but_keeps_its_schemas(environment: str, too
 @EVERY
 def test_loki_writes_to_its_volume_only_and_deletes_what_is_old(environment: str, tool: Tool) -> None:
     items = objects_of(tool, environment, "55-observability", "loki", "grafana-community/loki", "observability")
-    config = yaml.safe_load(one(items, "ConfigMap", "loki")["data"]["config.yaml"])
+    config = yaml.load(one(items, "ConfigMap", "loki")["data"]["config.yaml"], yaml.CSafeLoader)
     (container, *_) = pod_of(items, "StatefulSet", "loki")["containers"]
     mounts = {item["mountPath"]: item["name"] for item in container["volumeMounts"]}
     assert container["securityContext"]["readOnlyRootFilesystem"]
@@ -122,7 +122,7 @@ def test_prometheus_receives_what_the_collector_sends(environment: str, tool: To
         tool, environment, layer, "otel-collector", "open-telemetry/opentelemetry-collector", namespace
     )
     (relay,) = (item for item in collector if item["kind"] == "ConfigMap")
-    config = yaml.safe_load(relay["data"]["relay"])
+    config = yaml.load(relay["data"]["relay"], yaml.CSafeLoader)
     pipelines = config["service"]["pipelines"]
     assert pipelines["metrics"]["exporters"] == ["prometheusremotewrite"]
     (container,) = pod_of(collector, "Deployment", "otel-collector-opentelemetry-collector")["containers"]

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from devtools.redaction import Redactor, hidden, is_secret, secret_values
 from devtools.redaction.origin import marked, marked_at, marked_in, marked_keys
 
-CASES = yaml.safe_load((Path(__file__).parents[1] / "cases" / "secrets.yaml").read_text())
+CASES = yaml.load((Path(__file__).parents[1] / "cases" / "secrets.yaml").read_text(), yaml.CSafeLoader)
 SECRET = 'hunter22-"quoted"<&>\\ä'
 KEY = "-----BEGIN KEY-----\nMIIEvQIBADANBg\nkqhkiG9w0BAQEF\n-----END KEY-----\n"
 

@@ -82,9 +82,9 @@ def test_each_object_is_a_file_with_reproducible_bytes(offline: Repo) -> None:
     }
     assert first.document["files"] == len(first.document["written"]) == 8
     assert not [name for name, text in one.items() if b"horse" in text]
-    secret = yaml.safe_load(one[f"{root}_web/secret_web.yaml"])
+    secret = yaml.load(one[f"{root}_web/secret_web.yaml"], yaml.CSafeLoader)
     assert secret["stringData"] == {"password": "***", "user": "***"}
-    pod = yaml.safe_load(one[f"{root}_web/deployment_elsewhere_web.yaml"])["spec"]["template"]
+    pod = yaml.load(one[f"{root}_web/deployment_elsewhere_web.yaml"], yaml.CSafeLoader)["spec"]["template"]
     assert pod["metadata"]["annotations"]["sum"] == "***"
     assert pod["spec"]["containers"][0]["args"] == "***"
 
@@ -93,7 +93,10 @@ def test_secrets_are_written_only_when_asked_for(offline: Repo) -> None:
     root = make(offline)
     assert offline.invoke("render", "--to", "out", "--show-secrets", "--values").code == 0
     found = contents(offline.path / "out")
-    assert yaml.safe_load(found[f"{root}_web/secret_web.yaml"])["stringData"]["password"] == "correct-horse-battery"
+    assert (
+        yaml.load(found[f"{root}_web/secret_web.yaml"], yaml.CSafeLoader)["stringData"]["password"]
+        == "correct-horse-battery"
+    )
     assert b"correct-horse" in found[f"{root}_web/values.yaml"]
 
 

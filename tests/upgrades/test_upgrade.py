@@ -155,7 +155,7 @@ class Repo:
         return {str(p.relative_to(self.root)): p.read_bytes() for p in self.root.rglob("*") if p.is_file()}
 
     def entry(self) -> dict[str, Any]:
-        found: dict[str, Any] = yaml.safe_load((self.root / LOCK).read_text())["charts"][0]
+        found: dict[str, Any] = yaml.load((self.root / LOCK).read_text(), yaml.CSafeLoader)["charts"][0]
         return found
 
 

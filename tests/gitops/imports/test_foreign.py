@@ -45,7 +45,10 @@ def refused(done: Done) -> list[str]:
 def layers(out: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path in sorted((out / "layers").glob("*.yaml")):
-        found |= {one["name"]: {**one, "layer": path.stem} for one in yaml.safe_load(path.read_text())["releases"]}
+        found |= {
+            one["name"]: {**one, "layer": path.stem}
+            for one in yaml.load(path.read_text(), yaml.CSafeLoader)["releases"]
+        }
     return found
 
 
@@ -67,7 +70,7 @@ def test_a_tree_for_flux(tmp_path: Path) -> None:
         },
     }
     assert (out / "environments/dev/10-dev/database.yaml").read_text() == "replicas: 2\n"
-    assert yaml.safe_load((out / "charts/third_party/lock.yaml").read_text())["charts"] == [
+    assert yaml.load((out / "charts/third_party/lock.yaml").read_text(), yaml.CSafeLoader)["charts"] == [
         {
             "publisher": "example",
             "name": "cache",
@@ -102,7 +105,7 @@ def test_a_tree_for_argo_cd(tmp_path: Path) -> None:
     assert not any("create_namespace" in one for one in found.values())  # one of them creates it
     assert found["cache"]["needs"] == ["data/database"]
     assert (out / "charts/platform/cache/templates/migrate.yaml").exists()
-    settings = yaml.safe_load((out / "devtools.yaml").read_text())
+    settings = yaml.load((out / "devtools.yaml").read_text(), yaml.CSafeLoader)
     assert settings["gitops"]["environments"] == {"dev": {}, "production": {"sync": "manual"}}
 
 

@@ -38,7 +38,7 @@ def vendor(shop: Path, out: Path) -> None:
     there = out / "charts/third_party/example" / ARCHIVE
     there.parent.mkdir(parents=True)
     shutil.copy(shop / "charts/third_party/acme" / ARCHIVE, there)
-    ours = yaml.safe_load((shop / "charts/third_party/lock.yaml").read_text())["charts"][0]
+    ours = yaml.load((shop / "charts/third_party/lock.yaml").read_text(), yaml.CSafeLoader)["charts"][0]
     lock = out / "charts/third_party/lock.yaml"
     lock.write_text(lock.read_text().replace("sha256: null", f"sha256: {ours['sha256']}"))
 
@@ -115,7 +115,7 @@ def test_flux_uninstalls_what_is_uninstalled_on_failure(
 
 
 def test_production_stays_manual(both: tuple[Path, Path, Done], request: pytest.FixtureRequest) -> None:
-    settings = yaml.safe_load((both[1] / "devtools.yaml").read_text())
+    settings = yaml.load((both[1] / "devtools.yaml").read_text(), yaml.CSafeLoader)
     assert settings["name"] == "imported"
     assert settings["gitops"]["repository"] == URL
     assert list(settings["gitops"]["environments"]) == ["dev", "production", "staging"]
@@ -137,7 +137,7 @@ def test_two_versions_of_one_chart(tmp_path: Path, engine: str) -> None:
     archive = packed({f"cache/{name}": content for name, content in newer.items()})
     (third_party / "acme/cache/cache-1.3.0.tgz").write_bytes(archive)
     lock = third_party / "lock.yaml"
-    entry = yaml.safe_load(lock.read_text())["charts"][0]
+    entry = yaml.load(lock.read_text(), yaml.CSafeLoader)["charts"][0]
     second = {**entry, "version": "1.3.0", "sha256": hashlib.sha256(archive).hexdigest()}
     lock.write_text(yaml.safe_dump({"charts": [entry, second]}))
     layer = root / "layers/20-operators.yaml"
@@ -148,10 +148,10 @@ def test_two_versions_of_one_chart(tmp_path: Path, engine: str) -> None:
     assert done.code is ExitCode.OK, done.err
     for version in ("1.2.3", "1.3.0"):
         (chart,) = (root / "gitops").rglob(f"acme/cache-{version}/Chart.yaml")
-        assert yaml.safe_load(chart.read_text())["version"] == version
+        assert yaml.load(chart.read_text(), yaml.CSafeLoader)["version"] == version
     assert run(root, engine=engine).code is ExitCode.OK
     assert imported(root, "gitops", tmp_path / "imported").code is ExitCode.OK
-    pinned = yaml.safe_load((tmp_path / "imported/charts/third_party/lock.yaml").read_text())["charts"]
+    pinned = yaml.load((tmp_path / "imported/charts/third_party/lock.yaml").read_text(), yaml.CSafeLoader)["charts"]
     assert [item["version"] for item in pinned] == ["1.2.3", "1.3.0"]
     found = releases(stacks(tmp_path / "imported")["dev"])
     assert found["shop-system/cache-2"].chart.pin == "example/cache@1.3.0"
