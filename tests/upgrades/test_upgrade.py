@@ -279,7 +279,7 @@ def test_layer_files_that_name_the_version_follow(repo: Repo, source: str) -> No
     assert all(path.exists() for path in pins.values())
 
 
-def test_an_upgrade_that_was_killed_is_finished_by_the_same_command(repo: Repo) -> None:
+def test_an_upgrade_that_was_killed_is_finished_by_the_next(repo: Repo) -> None:
     """It had written the archive and a layer file, and neither the other layer file nor the lock."""
     first, second = repo.root / "layers/10-web.yaml", repo.root / "layers/20-more.yaml"
     first.write_text(LAYER.replace("acme/web", "acme/web@1.0.0"))
