@@ -47,10 +47,7 @@ class Charts:
         lock: Callable[[], Lock] | None = None,
         packages: Callable[[], Packages] | None = None,
     ) -> None:
-        """Read nothing yet; `lock` returns the lock, if it should not be read from its file.
-
-        Paths are shown relative to `root` (default: the parent directory).
-        """
+        """`lock` returns the lock, unless its file does; paths are shown relative to `root` (default: the parent)."""
         self.directory = directory
         self._root = root or directory.parent
         self._load = lock

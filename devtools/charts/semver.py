@@ -26,10 +26,7 @@ _COMPARE = {
 
 
 def is_compatible(constraint: str, version: str) -> bool:
-    """Return whether a version is in a range, as Masterminds/semver v3 decides it; False if either cannot be read.
-
-    An empty range is invalid, and so is one that is longer than any real one.
-    """
+    """Return whether Masterminds/semver v3 finds a version in a range; False if either is unreadable or empty."""
     if len(constraint) > _LONGEST:
         return False
     found = re.fullmatch(_VERSION, version.strip())

@@ -98,10 +98,7 @@ class Buildx:
 
 
 def obstacle(result: Result) -> str:
-    """Return why there can be no builder, from the output of `version`; empty if there can.
-
-    A version that is not a number, like that of a build from source, is assumed to be new enough.
-    """
+    """Return why there can be no builder, from the output of `version`; an unreadable version is new enough."""
     if not result.ok:
         return "docker has no buildx plugin"
     found = re.search(r"\bv?(\d+)\.(\d+)(\.\d+)?", result.stdout.partition(" ")[2])

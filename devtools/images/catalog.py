@@ -83,10 +83,7 @@ class Catalog:
         return self.images.get(reference.tagged)
 
     def chosen(self, names: Iterable[str]) -> tuple[Pinned, ...]:
-        """Return the images of these names (`docker.io/alpine/k8s`, with or without tag, or `k8s`), all without any.
-
-        Raises ConfigError with near matches for a name that none has, or several.
-        """
+        """Return the images of these names, with or without registry and tag, or all; ConfigError with near matches."""
         found = {str(item): item for item in map(self._one, names)}
         return tuple((found or self.images).values())
 

@@ -96,10 +96,7 @@ def _check_plugin(user: dict[str, Any], kubeconfig: Path, context: str) -> None:
 
 
 def ssl_context(credentials: Credentials) -> ssl.SSLContext | None:
-    """Return a TLS context for these credentials; None for a plain-text server.
-
-    Raises EnvironmentFault for a certificate or key that cannot be used.
-    """
+    """Return a TLS context, None for a plain-text server; EnvironmentFault for a certificate that cannot be used."""
     if not credentials.server.startswith("https"):
         return None
     try:

@@ -26,10 +26,7 @@ def sdk_client(kubeconfig: Path, context: str) -> Any:
 
 @contextmanager
 def refused(context: str) -> Iterator[None]:
-    """Turn the SDK's errors about a context's credentials into EnvironmentFault, including those it only logs.
-
-    If a plugin fails, the SDK logs the reason to stderr and continues without credentials.
-    """
+    """Turn the SDK's errors about credentials into EnvironmentFault, also those of plugins that it only logs."""
     capture = _LogCapture(logging.ERROR)
     logging.getLogger().addHandler(capture)
     try:

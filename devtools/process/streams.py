@@ -58,10 +58,7 @@ class Pump:
         keep: int = KEEP,
         line_secrets: tuple[str, ...] = (),
     ) -> None:
-        """`stdin` is written to the child; `on_output`, if any, gets each line as it arrives.
-
-        The first `keep` bytes of each stream are stored. `line_secrets` are redacted from the lines only.
-        """
+        """`on_output` gets each line; `keep` bytes of a stream are stored; `line_secrets` are hidden in lines only."""
         self._keep = keep
         self._child = child
         self._needles = needles(secrets)

@@ -114,10 +114,7 @@ class Toolchain:
         return tuple(self._row(item) for item in _usable())
 
     def prune(self, users: Mapping[Path, str], *, days: int, dry_run: bool) -> tuple[Decision, ...]:
-        """Remove builds that no pin names and that were unused for this many days; return what happens to each build.
-
-        `users` are programs that another program will start again, with its name. Raises EnvironmentFault.
-        """
+        """Remove builds unpinned and unused for `days`; `users` are programs that another program will start again."""
         from devtools.toolchain.prune import Pruner
 
         pinned = frozenset(map(self._entry, FAMILIES))

@@ -15,10 +15,7 @@ from devtools.helm.chart_commands import OCI, HelmCharts
 
 
 def with_sources(helm: HelmCharts, sources: Mapping[str, tuple[str, Access]]) -> HelmCharts:
-    """Return a helm configured with these sources by name: URLs of chart repositories, or OCI references.
-
-    No URL contains credentials. helm's `home` must be a directory that only this user can read.
-    """
+    """Return a helm that knows these sources by name; its `home`, which only this user may read, has credentials."""
     repositories, registries = [], {}
     for name, (url, access) in sources.items():
         login = access.login

@@ -141,9 +141,6 @@ class Layout:
 
 
 def programs(clusters: Path) -> Mapping[Path, str]:
-    """Return the programs of all embedded clusters below a directory, stopped ones too, each with its cluster.
-
-    Kwokctl puts links into a cluster's `bin`, and uses them to start a stopped cluster again.
-    """
+    """Return the programs of all clusters, stopped ones too, each with its cluster: kwokctl starts them again."""
     found = clusters.glob("*/kwok/clusters/*/bin/*")
     return {link.resolve(): f"cluster {link.parent.parent.name}" for link in sorted(found)}
