@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import stat
 import sys
+from collections.abc import Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -74,10 +77,11 @@ def check_closed_to_others(machine: Machine, *, real: bool) -> None:
     ports = check_listeners(machine, real=real)
     roots = [machine.layout.state, *([machine.layout.runtime] if real else [])]
     assert not [root for root in roots if root.stat().st_mode & 0o077]
-    files = [path for root in roots for path in (root, *root.rglob("*")) if not path.is_symlink()]
-    sockets = [path for path in files if stat.S_ISSOCK(path.stat().st_mode)]
+    modes = dict(_modes(roots))
+    files = list(modes)
+    sockets = [path for path, mode in modes.items() if stat.S_ISSOCK(mode)]
     assert sockets
-    assert not [path for path in files if path.suffix == ".key" and path.stat().st_mode & 0o077]
+    assert not [path for path, mode in modes.items() if path.suffix == ".key" and mode & 0o077]
     mine = set(machine.processes())
     unix = [str(item.laddr) for item in psutil.net_connections("unix") if item.pid in mine]
     assert not [name for name in unix if name.startswith(("@", "\0"))]  # abstract: no file's mode protects them
@@ -91,6 +95,16 @@ def check_closed_to_others(machine: Machine, *, real: bool) -> None:
         "pair": [str(strange / "admin.crt"), str(strange / "admin.key")],
     }
     assert intrude(machine, targets) == []
+
+
+def _modes(roots: list[Path]) -> Iterator[tuple[Path, int]]:
+    """Every file and directory but symbolic links, with its mode; servers remove some of them meanwhile."""
+    below = (Path(at, name) for root in roots for at, *named in os.walk(root) for names in named for name in names)
+    for path in (*roots, *below):
+        with contextlib.suppress(FileNotFoundError):
+            mode = path.lstat().st_mode
+            if not stat.S_ISLNK(mode):
+                yield path, mode
 
 
 class _Open(BaseHTTPRequestHandler):
@@ -127,7 +141,7 @@ def intrude(machine: Machine, targets: dict[str, Any]) -> list[str]:
     """What another user gets of these."""
     file = machine.root / f"targets-{machine.name}.json"
     file.write_text(json.dumps(targets))
-    done = machine.run(sys.executable, intruder.__file__, file, timeout=120)
+    done = machine.run(sys.executable, intruder.__file__, file, timeout=900)
     assert done.ok, done.stderr
     said = json.loads(done.stdout)
     assert said["uid"] == intruder.UID

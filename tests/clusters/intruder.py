@@ -84,9 +84,9 @@ def asked(port: tuple[str, int], context: ssl.SSLContext | None) -> Iterator[str
     for method, path, body in ASKED:
         with contextlib.suppress(OSError, http.client.HTTPException):
             if context is None:
-                connection = http.client.HTTPConnection(*port, timeout=5)
+                connection = http.client.HTTPConnection(*port, timeout=30)
             else:
-                connection = http.client.HTTPSConnection(*port, timeout=5, context=context)
+                connection = http.client.HTTPSConnection(*port, timeout=30, context=context)
             connection.request(method, path, body or None, PAGE)
             answer = connection.getresponse()
             text = answer.read(200)

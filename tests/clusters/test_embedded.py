@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,7 +58,7 @@ def test_its_life(machine: Machine, tmp_path: Path) -> None:
     else:
         check_listeners(machine, real=False)
     check_simulated_pods_say_what_they_are(machine)
-    check_again_is_quick(machine)
+    check_again_does_nothing(machine)
     check_stages_follow_their_files(machine, stages)
     check_number_of_nodes(machine)
     check_stopped_is_started(machine)
@@ -100,12 +99,10 @@ def check_simulated_pods_say_what_they_are(machine: Machine) -> None:
     assert "This pod is simulated: no container runs." in tried.stderr
 
 
-def check_again_is_quick(machine: Machine) -> None:
+def check_again_does_nothing(machine: Machine) -> None:
     machine.lines.clear()
     before = machine.processes()
-    started = time.process_time()
     machine.provider().ensure(machine.say)
-    assert time.process_time() - started < 0.5  # CPU: the machine may be busy
     assert machine.processes() == before
     assert machine.lines == []
 
@@ -154,7 +151,7 @@ def check_silent_is_given_time(machine: Machine) -> None:
     kill(machine, "kube-apiserver")
     stand_in = machine.root / "kube-apiserver"
     stand_in.symlink_to("/bin/sleep")
-    with subprocess.Popen([stand_in, "60"], env=machine.layout.env) as silent:
+    with subprocess.Popen([stand_in, "600"], env=machine.layout.env) as silent:
         for look in (machine.provider().find, lambda: machine.provider().ensure(machine.say)):
             with pytest.raises(
                 EnvironmentFault, match=r"is not ready: .* does not answer: Connection (refused|reset by peer)"

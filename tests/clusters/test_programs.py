@@ -17,7 +17,7 @@ def program(cancel: Cancel | None = None) -> Program:
     return Program(runner=runner, name="ox", hint="feed it", longer="wait longer")
 
 
-def shell(script: str, timeout: float = 30.0) -> Command:
+def shell(script: str, timeout: float = 300.0) -> Command:
     return Command(argv=("sh", "-c", script), timeout=timeout)
 
 
@@ -39,7 +39,7 @@ def test_a_failure_is_told_with_what_was_said_last(script: str, message: str) ->
 
 def test_a_limit_says_how_long_and_how_to_raise_it() -> None:
     with pytest.raises(TimedOut) as caught:
-        program().run(shell("exec sleep 30", timeout=0.1), "pull")
+        program().run(shell("exec sleep 600", timeout=0.1), "pull")
     assert (caught.value.message, caught.value.hint) == ("ox did not pull in 0.1 s", "wait longer")
 
 

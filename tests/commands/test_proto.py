@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 from threading import Timer
 
@@ -210,7 +209,7 @@ def test_the_token_reaches_the_push_alone_and_is_shown_nowhere(repo: Repo) -> No
 
 
 def test_a_push_that_is_stopped_says_so_and_remembers_nothing(repo: Repo) -> None:
-    repo.fake_buf("sleep 30")
+    repo.fake_buf("sleep 600")
     timers: list[Timer] = []
 
     def verb(app: App) -> ExitCode:
@@ -218,10 +217,8 @@ def test_a_push_that_is_stopped_says_so_and_remembers_nothing(repo: Repo) -> Non
         timers[0].start()
         return proto.push(app)
 
-    started = time.monotonic()
     done = repo.run(verb, BUF_TOKEN=CANARY)
     timers[0].join()
-    assert time.monotonic() - started < 10
     assert done.code is ExitCode.INTERRUPTED
     assert "asked to stop" in done.err
     assert not repo.state.exists()

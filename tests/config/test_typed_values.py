@@ -108,7 +108,9 @@ KEYS = [f"k{number}" for number in range(5)]
 USES = st.lists(st.sets(st.sampled_from(KEYS), max_size=3), min_size=1, max_size=8)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(USES, st.sampled_from(KEYS))
 def test_one_key_plans_exactly_its_users(
     tmp_path_factory: pytest.TempPathFactory, uses: list[set[str]], key: str

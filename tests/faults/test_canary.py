@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -18,6 +19,7 @@ from devtools.clusters.provider import Cluster
 from devtools.kube.client import Kube
 from devtools.process.runner import Cancel
 from tests.kits.repository import Repo
+from tests.kits.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 MARK = f"canary-{os.urandom(4).hex()}"  # of this process: argv is looked at of everybody's
@@ -149,6 +151,6 @@ def test_the_mark_is_found_where_it_is(tmp_path: Path) -> None:
     for number, text in enumerate((MARK, *coded)):
         (tmp_path / str(number)).write_text(text)
     assert len(_holders(tmp_path)) == 4
-    with Argv() as argv:
-        subprocess.run(["sh", "-c", "sleep 0.2; true", MARK], check=True)
-    assert [words for words in argv.seen if not _is_clean(words)]
+    with Argv() as argv, subprocess.Popen(["sh", "-c", "sleep 600; true", MARK], start_new_session=True) as child:
+        eventually(lambda: [words for words in list(argv.seen) if not _is_clean(words)])
+        os.killpg(child.pid, signal.SIGKILL)

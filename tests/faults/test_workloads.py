@@ -86,7 +86,7 @@ FAULTS: dict[str, Fault] = {
         makes=lambda c: [
             job(
                 "fails",
-                _says(c, "echo migrating; sleep 2; echo no table; exit 2"),
+                _says(c, "echo migrating; echo no table; sleep 10; exit 2"),
                 "pre-install",
                 {"helm.sh/hook-delete-policy": "before-hook-creation,hook-failed"},
             )
@@ -147,7 +147,7 @@ FAULTS: dict[str, Fault] = {
             workload(
                 "readiness-deadline",
                 pod(c, container(c, **probe("readinessProbe", exec={"command": ["sh", "-c", SAYS_NO]}))),
-                progressDeadlineSeconds=20,
+                progressDeadlineSeconds=30,
             )
         ],
         says=r"Deployment/readiness-deadline: ProgressDeadlineExceeded: ReplicaSet .* has timed out progressing",

@@ -97,7 +97,7 @@ class Place:
             "name": f"{resource}.check.example.com",
             "admissionReviewVersions": ["v1"],
             "sideEffects": "None",
-            "timeoutSeconds": 2,
+            "timeoutSeconds": 10,
             "clientConfig": {"url": f"https://127.0.0.1:{port}/", "caBundle": bundle},
             "rules": [rule],
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},

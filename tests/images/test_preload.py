@@ -59,13 +59,13 @@ class Bench:
     def engine(self) -> DockerImages:
         return DockerImages(self.nodes.environ, self.cancel)
 
-    def fetch(self, timeout: float = 60) -> ImageFetcher:
+    def fetch(self, timeout: float = 300) -> ImageFetcher:
         runner = SubprocessRunner(self.nodes.environ, self.cancel, grace=(0.2, 0.2))
         return ImageFetcher(
             engine=self.engine, runner=runner, docker=Path("docker"), timeout=timeout, say=self.lines.append
         )
 
-    def images(self, timeout: float = 60) -> K3dImages:
+    def images(self, timeout: float = 300) -> K3dImages:
         port = int(self.registry.rpartition(":")[2])
         fetch = self.fetch(timeout)
         config = Config(name="t", api_port=1, agents=1, registry=Registry(name="r", port=port))
@@ -96,7 +96,7 @@ class Bench:
         """An image that the registry has and the engine has not."""
         made = self.built(name=f"{self.registry}/acme/{uuid4().hex[:8]}")
         self.fetch()(made)
-        self.engine.push(str(made), timeout=60)
+        self.engine.push(str(made), timeout=300)
         self.nodes.run("docker", "rmi", str(made))
         return replace(made, build=None)
 
@@ -157,18 +157,22 @@ def test_by_import_every_node_has_what_the_engine_has(bench: Bench) -> None:
 
 
 def test_an_import_that_only_says_that_it_worked_is_noticed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devtools.clusters.k3d.images._NOTICED_IN", 0.3)
+    def lied_to(image: Pinned) -> Preloaded:
+        bench.nodes.mode("lie")
+        with monkeypatch.context() as patch:
+            patch.setattr("devtools.clusters.k3d.images._NOTICED_IN", 0.3)
+            (done,) = bench.images().load([image], "import")
+        bench.nodes.mode("well")
+        return done
+
     image = bench.built("one")
-    bench.nodes.mode("lie")
-    (done,) = bench.images().load([image], "import")
+    done = lied_to(image)
     assert (done.state, done.code) == ("failed", ExitCode.ENVIRONMENT)
     assert done.problem == f"loading {image} reported no error, but node {NODES[1]} does not have it"
     assert done.hint == "invoke images.preload --via registry"
-    bench.nodes.mode("well")
     bench.images().load([image], "import")
     bench.built("two")
-    bench.nodes.mode("lie")
-    (done,) = bench.images().load([image], "import")
+    done = lied_to(image)
     assert done.problem == f"loading {image} reported no error, but node {NODES[1]} has another"
 
 
@@ -176,7 +180,7 @@ def test_an_import_that_hangs_ends_in_time(bench: Bench) -> None:
     bench.nodes.mode("hang")
     image = bench.built()
     bench.fetch()(image)
-    (done,) = bench.images(timeout=1).load([image], "import")
+    (done,) = replace(bench.images(), timeout=1).load([image], "import")
     assert (done.state, done.code) == ("failed", ExitCode.TIMEOUT)
     assert done.problem == "k3d did not import images in 1 s"
 
@@ -210,7 +214,7 @@ def test_a_tag_that_moved_does_not_change_what_is_pinned(bench: Bench) -> None:
     first = bench.fetch()(image).digest(image.reference)
     other = bench.built("other", name=image.reference.name)
     bench.fetch()(other)
-    bench.engine.push(str(other), timeout=60)
+    bench.engine.push(str(other), timeout=300)
     held = bench.fetch()(replace(image, digest=first))
     assert held.digest(image.reference) == first
 
@@ -219,7 +223,7 @@ def test_an_archive_is_loaded(bench: Bench) -> None:
     image = bench.built()
     bench.fetch()(image)
     archive = bench.root / "image.tar"
-    bench.engine.save(str(image), archive, timeout=60)
+    bench.engine.save(str(image), archive, timeout=300)
     bench.nodes.run("docker", "rmi", str(image))
     stored = replace(image, build=None, archive=archive)
     assert states(bench.images().load([stored], "registry")) == ["loaded"]
@@ -233,7 +237,7 @@ def _no_archive(bench: Bench) -> tuple[Pinned, str]:
 def _another_archive(bench: Bench) -> tuple[Pinned, str]:
     other = bench.built()
     bench.fetch()(other)
-    bench.engine.save(str(other), bench.root / "other.tar", timeout=60)
+    bench.engine.save(str(other), bench.root / "other.tar", timeout=300)
     image = replace(bench.built(), build=None, archive=bench.root / "other.tar")
     return image, f"the Docker engine has no image {image}, although it reported no error"
 

@@ -41,7 +41,7 @@ def test_every_layer_is_made_and_tested_without_any_network(tmp_path: Path) -> N
         '"$1" -m invoke cluster.delete >&2; exit ${code:-0}'
     )
     words = ["unshare", "--net", "sh", "-euc", script, "sh", sys.executable, NO_ROUTE]
-    made = run(words, env=env, timeout=500)
+    made = run(words, env=env, timeout=900)
     assert made.ok, made.stdout[-4000:] + made.stderr[-4000:]
     document = json.loads(made.stdout)
     assert {release["outcome"] for release in document["releases"]} <= {"installed", "disabled"}

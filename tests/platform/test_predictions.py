@@ -91,7 +91,7 @@ class Case:
 
     def __init__(self, bench: Bench, release: Release) -> None:
         self.bench, self.kube = bench, bench.kube
-        self.release = replace(release, wait=False, contract=(), before=(), needs=(), smoke=False, timeout=60.0)
+        self.release = replace(release, wait=False, contract=(), before=(), needs=(), smoke=False, timeout=300.0)
 
     def planned(self, values: Values, action: Action) -> tuple[Plan, StepRendering, ReleaseChange]:
         made = plan(step(self.release, action=action, take=True, digest=str(zlib.crc32(repr(values).encode()))))

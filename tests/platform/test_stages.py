@@ -91,11 +91,14 @@ def test_it_is_quiet_when_nothing_changes(slice_of_local: Kubectl, namespace: st
     words = ("get", ",".join(["pods", *kinds]), "-n", namespace, "-o")
     ready = ("get", "certificate/x", "-n", namespace, "-o", "jsonpath={.status.conditions[*].status}")
     eventually(lambda: kubectl(*ready), "True")
-    time.sleep(3)
-    before = kubectl(*words, path)
-    assert before.count("\n") >= len(kinds)
-    time.sleep(2)
-    assert kubectl(*words, path) == before
+    assert kubectl(*words, path).count("\n") >= len(kinds)
+
+    def is_quiet() -> bool:
+        before = kubectl(*words, path)
+        time.sleep(2)
+        return kubectl(*words, path) == before
+
+    eventually(is_quiet, wanted=True)
 
 
 def declare(kubectl: Kubectl, *more: Path) -> None:

@@ -39,8 +39,8 @@ def own(app: App, tmp_path: Path) -> Iterator[Own]:
 
 def test_nothing_of_the_platform_remains(own: Own) -> None:
     before = own.everything()
-    assert own.repo.invoke("up", "--no-test", timeout=400).code == 0
-    drift = own.repo.invoke("drift", timeout=100)
+    assert own.repo.invoke("up", "--no-test", timeout=900).code == 0
+    drift = own.repo.invoke("drift", timeout=300)
     assert (drift.code, "no drift: " in drift.out) == (0, True), drift.text  # nobody has touched it
     plain = own.repo.invoke("down", timeout=300)
     assert plain.code == 0, plain.text

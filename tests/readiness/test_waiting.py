@@ -30,7 +30,7 @@ from tests.kits.run import Bench, plan, step
 )
 def test_new_pods_that_cannot_start_are_blamed(bench: Bench, change: dict[str, Any], cause: str) -> None:
     spec = container(bench.cluster)
-    web = bench.release(bench.chart("web", workload("web", pod(bench.cluster, spec))), timeout=60.0)
+    web = bench.release(bench.chart("web", workload("web", pod(bench.cluster, spec))))
     bench.run(plan(step(web)))
     bench.chart("web", workload("web", pod(bench.cluster, {**spec, **change})))
     ran = bench.run(plan(step(web, action=Action.UPGRADE, digest="e" * 40, revision=1)))

@@ -124,9 +124,9 @@ POD = {"spec": {"restartPolicy": "Never", "containers": [{"name": "test", "image
 def test_what_does_not_go_is_named_with_what_holds_it(bench: Bench) -> None:
     item = config_map("settings")
     item["metadata"]["finalizers"] = ["example.com/held"]
-    held = bench.release(bench.chart("held", item), timeout=2.0)
+    held = bench.release(bench.chart("held", item))
     assert bench.run(named(bench, step(held))).code is ExitCode.OK
-    ran = bench.run(named(bench, step(held, action=Action.UNINSTALL)))
+    ran = bench.run(named(bench, step(replace(held, timeout=2.0), action=Action.UNINSTALL)))
     try:
         assert ran.code is ExitCode.TIMEOUT
         what = "ConfigMap/settings (held by finalizer example.com/held)"

@@ -183,7 +183,7 @@ def test_the_ticker_prints_while_idle_and_stops_at_close() -> None:
 
     enough, heard = Event(), Heard()
     ticking = Ticking(heard, FakeClock(), every=0.001)
-    assert enough.wait(10)
+    assert enough.wait(120)
     ticking.close()
     after = heard.ticks
     assert not ticking._thread.is_alive()
