@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _DEFAULT = "default"  # exists on every cluster
 _NAMESPACE = 300.0  # seconds to wait until a namespace that is being deleted is gone
-_RENEW_FOR = 3.0  # seconds that one renewal may take
+_RENEW_FOR = 10.0  # seconds that one renewal may take
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from devtools.process.runner import Cancel
 
 DURATION = 45.0  # seconds without a renewal after which a Lease is taken over; an outage of the API server is shorter
 RENEW = 5.0  # seconds between renewals
+_RENEWED_IN = 30.0  # seconds that a renewal under way may take when the run ends
 _LOOK = 1.0  # seconds between reads of a Lease that another run holds
 _HOLDER = "devtools.ameide.io/holder"
 _API = "coordination.k8s.io/v1"
@@ -77,9 +78,14 @@ class Lease:
             return self._try_create(self._renewing)
         return self._remember(found)  # changed by an earlier write, or by hand
 
+    @property
+    def is_away(self) -> bool:
+        """Whether the server did not answer the run's latest request."""
+        return self._kube.is_away
+
     def release(self) -> None:
         """Delete the Lease if this process still holds it."""
-        if self._kube.is_away:  # it will expire
+        if self.is_away:  # it will expire
             return
         with contextlib.suppress(DevtoolsError):
             self._renewing.delete(self._path, version=self._version)
@@ -157,7 +163,8 @@ def hold(
         yield ""
     finally:
         over.set()
-        renewer.join(0.5)
+        if not lease.is_away:  # a renewal under way changes the version, or makes the Lease again
+            renewer.join(_RENEWED_IN)
         lease.release()
 
 

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from threading import Event, Thread
 from typing import Any
 from uuid import uuid4
@@ -186,6 +186,23 @@ def test_a_run_whose_lease_was_taken_over_is_told(place: Place) -> None:
     assert lost.error
     assert "ben@host" in lost.error.message
     assert "ben@host" in place.holder(), "what another holds is not given up"
+
+
+def test_a_renewal_that_is_under_way_at_the_end_leaves_no_lease(place: Place, cluster: Cluster) -> None:
+    under_way = Event()
+
+    class Late(Kube):
+        def merge(self, path: str, body: Mapping[str, Any], manager: str = "devtools") -> dict[str, Any]:
+            made = super().merge(path, body, manager)
+            under_way.set()
+            time.sleep(1.0)  # as long as an answer takes on a busy machine
+            return made
+
+    lease = place.lease("anna")
+    lease._renewing = Late(cluster.kubeconfig, cluster.context, Cancel())
+    with hold(lease, wait=True, cancel=Cancel(), say=place.said.append, lost=Cancel().fail, every=0.1):
+        assert under_way.wait(120)
+    assert place.kube.get(place.path) is None
 
 
 def test_a_lease_that_is_gone_is_made_again(place: Place) -> None:
