@@ -6,9 +6,10 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from inspect import Parameter
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from invoke.context import Context
 from invoke.tasks import Task
@@ -41,6 +42,12 @@ class _OurTask(Task[Callable[..., None]]):
     def __init__(self, *args: Any, reads: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.reads = reads
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """Return a copy with help texts of its own: invoke copies each task, and some refer to all others."""
+        copied = copy(self)
+        copied.help = dict(self.help)
+        return copied
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if _is_dry(args):

@@ -24,6 +24,7 @@ _NEAR = 0.6  # minimum similarity of suggested names
 _CONFIG = 2  # as `devtools.errors.ExitCode`
 _HELP = ("--help", "-h")
 _READ: dict[int, tuple[Collection, dict[str, AnyTask]]] = {}  # the tasks of a collection, by its id; keeps it alive
+_FLAGS: dict[int, tuple[AnyTask, ParserContext]] = {}  # the flags of a task, likewise
 
 
 @dataclass(slots=True)
@@ -71,7 +72,7 @@ def has_positional(task: AnyTask, words: Sequence[str], root: Collection) -> boo
     Such a word is not a flag, a flag's value or a task of `root`. Words after an unknown flag or task are not checked,
     because invoke refuses the command line.
     """
-    mentions = [mention for mention in _read(words, _tasks(root))[0] if mention.task is task]
+    mentions = [mention for mention in _read(words, _tasks(root))[0] if mention.task.body is task.body]
     return bool(mentions) and all(mention.bare for mention in mentions)
 
 
@@ -152,7 +153,8 @@ def _tasks(root: Collection) -> dict[str, AnyTask]:
 
 
 def _flags(task: AnyTask) -> ParserContext:
-    """Return a task's flags as declared; reading them consumes its help, so a copy is read."""
-    probe = copy.copy(task)
-    probe.help = dict(task.help)
-    return ParserContext(name="probe", args=Task.get_arguments(probe, ignore_unknown_help=True))
+    """Return a task's flags as declared: each task of a command line asks for those of the tasks that are on it."""
+    if id(task) not in _FLAGS:
+        probe = copy.deepcopy(task)  # reading them consumes its help
+        _FLAGS[id(task)] = task, ParserContext(name="probe", args=Task.get_arguments(probe, ignore_unknown_help=True))
+    return _FLAGS[id(task)][1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from devtools.tasks import namespace
 from tests.kits.stack import repository
 
 CASES: list[dict[str, Any]] = yaml.load(
@@ -97,3 +99,11 @@ def test_a_program_that_cannot_be_asked(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert [layer["layer"] for layer in json.loads(done.stdout)["layers"]] == ["20-20"]
+
+
+def test_invokes_copy_of_a_task_shares_all_but_its_help() -> None:
+    """One that refers to all others would make invoke copy them once for each."""
+    copied = copy.deepcopy(namespace["plan"])
+    copied.help.clear()
+    assert copied.beside is namespace["plan"].beside
+    assert namespace["plan"].help
