@@ -26,7 +26,6 @@ from devtools.errors import DevtoolsError
 from tests.kits.dockerd import engine
 from tests.kits.repository import Repo
 from tests.kits.run import Bench, clear
-from tests.platform.broken_platform import broken_platform
 
 ROOT = Path(__file__).parent.parent
 RUN = "DEVTOOLS_TEST_RUN"  # names this test run's cluster; workers inherit it
@@ -40,7 +39,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))  # before t
 # What such tests use takes seconds to start, or answers as slowly as the real thing.
 SERVERS = {"cluster", "docker_host", "kinds_server", "machine", "own", "slice_of_local"}
 
-TOGETHER = {"tests/platform/test_predictions.py": "tests/platform/test_resources.py"}
+TOGETHER = {
+    "tests/platform/test_predictions.py": "tests/platform/test_resources.py",
+    "tests/platform/test_smoke_services.py": "tests/platform/test_smoke_data.py",
+    "tests/platform/test_stages.py": "tests/platform/test_smoke_data.py",
+}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -81,13 +84,13 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """The controller removes the clusters when every worker is done."""
+    """The controller removes the clusters when every worker is done, those of interrupted ones too."""
     if hasattr(session.config, "workerinput") or os.environ.get(KEEP):
         return
-    for app in (_app(), _app(broken_platform())):
-        if app.folders.state.exists():
-            app.provider.delete(print)
-            shutil.rmtree(app.folders.state, ignore_errors=True)
+    for state in sorted(_state().parent.glob(f"{_state().name}*")):
+        app = _app({"DEVTOOLS_CLUSTER": state.name.removeprefix("devtools-"), "DEVTOOLS_STATE": str(state)})
+        app.provider.delete(print)
+        shutil.rmtree(state, ignore_errors=True)
 
 
 def _state() -> Path:

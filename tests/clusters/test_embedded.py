@@ -62,9 +62,8 @@ def test_its_life(machine: Machine, tmp_path: Path) -> None:
     check_stages_follow_their_files(machine, stages)
     check_number_of_nodes(machine)
     check_stopped_is_started(machine)
-    check_silent_is_given_time(machine)
+    check_what_died_is_named_and_what_is_silent_is_given_time(machine)
     check_a_damaged_kubeconfig_is_written_anew(machine)
-    check_what_died_is_started_again(machine)
     check_another_versions_is_named(machine)
     check_damaged_is_named(machine)
     check_an_interrupted_making_is_cleared_away_and_made_anew(machine)
@@ -146,9 +145,21 @@ def check_stopped_is_started(machine: Machine) -> None:
     assert machine.get("configmap", "kept")["metadata"]["name"] == "kept"
 
 
-def check_silent_is_given_time(machine: Machine) -> None:
-    """All runs, and nobody answers: to delete it is not the first thing to be told."""
+def check_what_died_is_named_and_what_is_silent_is_given_time(machine: Machine) -> None:
+    """As after the system ended something for lack of memory: a look reports it, and nothing stored is lost.
+
+    Where all runs and nobody answers, to delete it is not the first thing to be told.
+    """
     kill(machine, "kube-apiserver")
+    before = machine.processes()
+    status = machine.provider().status()
+    assert status.state == "broken"
+    assert "kube-apiserver" in status.problem
+    with pytest.raises(EnvironmentFault, match=r"kube-apiserver of cluster \S+ is not running") as caught:
+        machine.provider().find()
+    assert caught.value.exit_code == ExitCode.ENVIRONMENT
+    assert caught.value.hint == "invoke cluster.create"
+    assert machine.processes() == before
     stand_in = machine.root / "kube-apiserver"
     stand_in.symlink_to("/bin/sleep")
     with subprocess.Popen([stand_in, "600"], env=machine.layout.env) as silent:
@@ -161,6 +172,8 @@ def check_silent_is_given_time(machine: Machine) -> None:
             assert caught.value.hint.endswith("invoke cluster.delete && invoke cluster.create")
         silent.kill()
     machine.provider().ensure(machine.say)
+    assert any("kube-apiserver of cluster" in line and "restarting it" in line for line in machine.lines)
+    assert machine.get("configmap", "kept")["metadata"]["name"] == "kept"
 
 
 DAMAGES: dict[str, Callable[[Path], object]] = {
@@ -186,23 +199,6 @@ def check_a_damaged_kubeconfig_is_written_anew(machine: Machine) -> None:
         assert kubeconfig.read_text() == good
         assert kubeconfig.stat().st_mode & 0o777 == 0o600
     assert machine.processes() == pids
-
-
-def check_what_died_is_started_again(machine: Machine) -> None:
-    """As after the system ended something for lack of memory: a look reports it, and nothing stored is lost."""
-    kill(machine, "kube-apiserver")
-    before = machine.processes()
-    status = machine.provider().status()
-    assert status.state == "broken"
-    assert "kube-apiserver" in status.problem
-    with pytest.raises(EnvironmentFault, match=r"kube-apiserver of cluster \S+ is not running") as caught:
-        machine.provider().find()
-    assert caught.value.exit_code == ExitCode.ENVIRONMENT
-    assert caught.value.hint == "invoke cluster.create"
-    assert machine.processes() == before
-    machine.provider().ensure(machine.say)
-    assert any("kube-apiserver of cluster" in line and "restarting it" in line for line in machine.lines)
-    assert machine.get("configmap", "kept")["metadata"]["name"] == "kept"
 
 
 def check_another_versions_is_named(machine: Machine) -> None:

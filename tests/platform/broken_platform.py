@@ -1,4 +1,4 @@
-"""A second cluster of a test run, whose platform may be broken: the first is everybody's."""
+"""A second cluster, whose platform may be broken: the test run's own is everybody's."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import os
 
 
 def broken_platform() -> dict[str, str]:
-    """The environment in which this test run's second cluster is the cluster."""
-    name = f"{os.environ['DEVTOOLS_TEST_RUN']}-platform"
+    """The environment in which this process's second cluster is the cluster."""
+    name = f"{os.environ['DEVTOOLS_TEST_RUN']}-platform{os.environ.get('PYTEST_XDIST_WORKER', '')}"
     env = {key: value for key, value in os.environ.items() if not key.startswith("DEVTOOLS_")}
     cache = {key: os.environ[key] for key in ("DEVTOOLS_CACHE",) if key in os.environ}
     state = f"/tmp/devtools-{name}"

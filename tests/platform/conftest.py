@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -41,7 +42,7 @@ def named_kinds() -> set[str]:
     return {word for file in files for word in re.findall(r"\b[A-Z]\w+", file.read_text("utf-8"))}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # an API server that nobody asks any more costs a core's fiftieth
 def kinds_server(kinds: Kinds, tool: Tool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
     """kubectl on an API server that knows the CRDs of the kinds that we use, and runs nothing."""
     home = tmp_path_factory.mktemp("crds")
@@ -58,12 +59,9 @@ def kinds_server(kinds: Kinds, tool: Tool, tmp_path_factory: pytest.TempPathFact
         yield kubectl
 
 
-@pytest.fixture(scope="session")
-def slice_of_local(tool: Tool) -> Kubectl:
-    """kubectl on a cluster that `invoke up` made: what these tests break would be seen by every other.
-
-    Workers share it: the second to come waits for the first one's lock and finds nothing to do.
-    """
+@pytest.fixture(scope="package")
+def slice_of_local(tool: Tool) -> Iterator[Kubectl]:
+    """kubectl on a cluster that `invoke up` made: what these tests break would be seen by every other."""
     platform = App(environ=broken_platform(), cwd=ROOT, out=sys.stdout, err=sys.stderr)
     provider = KwokProvider(
         platform.cluster_name,
@@ -77,4 +75,7 @@ def slice_of_local(tool: Tool) -> Kubectl:
     cluster = provider.ensure(print)
     up = run([sys.executable, "-m", "invoke", "up", "--no-test"], env=broken_platform(), timeout=900)
     assert up.ok, up.stdout + up.stderr
-    return Kubectl.on(cluster, tool)
+    yield Kubectl.on(cluster, tool)
+    if "DEVTOOLS_TEST_KEEP" not in os.environ:
+        provider.delete(print)
+        shutil.rmtree(platform.folders.state)

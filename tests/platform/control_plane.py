@@ -18,7 +18,8 @@ PORTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", 
 def control_plane(name: str, home: Path, tool: Tool, *more: str) -> Iterator[Cluster]:
     """A cluster of kwokctl under `home`; `more` are further words of `kwokctl create cluster`."""
     kubeconfig = home / "kubeconfig"
-    env = {"KWOK_WORKDIR": str(home / "kwok"), "KUBECONFIG": str(kubeconfig)}
+    # A server of a few minutes: a third of its work at the start is to collect garbage.
+    env = {"KWOK_WORKDIR": str(home / "kwok"), "KUBECONFIG": str(kubeconfig), "GOGC": "400"}
     binaries = [f"--{name}-binary={tool(name)}" for name in BINARIES]
     kwokctl = [tool("kwokctl"), "--name", name]
     # kwokctl looks for ports from the same one on, so that two of them that start at once choose the same
