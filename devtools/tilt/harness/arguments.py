@@ -39,8 +39,12 @@ def parameters(text: str) -> tuple[Parameter, ...]:
 @cache
 def signatures() -> Mapping[str, tuple[Parameter, ...]]:
     """Return the parameters of every function of Tilt."""
-    found = tomllib.loads(Path(__file__).with_name("signatures.toml").read_text(encoding="utf-8"))
-    return {name: parameters(text) for name, text in found.items()}
+    rows = tomllib.loads(Path(__file__).with_name("signatures.toml").read_text(encoding="utf-8"))
+    found = {name: parameters(text) for name, text in rows.items()}
+    for name in [name for name in found if name.startswith("part.")]:  # its function takes the attributes unchecked
+        unchecked = tuple(Parameter(attribute.name) for attribute in found[name])
+        found.setdefault(f"v1alpha1.{name.removeprefix('part.')}", unchecked)
+    return found
 
 
 def unpack(
