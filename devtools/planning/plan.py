@@ -196,40 +196,31 @@ def _adopted(release: Release, fact: ReleaseFact, digest: str) -> Step:
 
 def _enabled(release: Release, fact: ReleaseFact | None, digest: str, *, force: bool) -> Step:
     """Return the step of a release that should exist."""
+    install, recover = "", ""
     if fact is None or fact.status == "uninstalled":
         leaving = fact is not None and fact.leaving
-        reason = f"namespace {release.namespace} is being deleted" if leaving else "not on the cluster"
+        install = f"namespace {release.namespace} is being deleted" if leaving else "not on the cluster"
         # helm must not start before the namespace is gone, because it would find the old records
         recover = "uninstalled" if leaving else ""
-        return Step(release=release, action=Action.INSTALL, reason=reason, digest=digest, recover=recover)
-    if fact.chart == STAND_IN and release.chart.kind != STAND_IN:
-        reason = "the real chart replaces its stand-in, which is uninstalled first"
-        return Step(release=release, action=Action.INSTALL, reason=reason, digest=digest, recover=STAND_IN)
-    if fact.status in ("uninstalling", "pending-install"):
-        reason = _unfinished(fact)
-        return Step(release=release, action=Action.INSTALL, reason=reason, digest=digest, recover=fact.status)
-    if fact.status == "failed" and fact.revision <= 1:
-        reason = "its first install failed"
-        return Step(release=release, action=Action.INSTALL, reason=reason, digest=digest, recover=fact.status)
-    action, reason = _compared(fact, digest, force=force)
-    recover = fact.status if fact.status in PENDING else ""
-    revision = fact.revision if fact.status == "deployed" else fact.revision - 1
+    elif fact.chart == STAND_IN and release.chart.kind != STAND_IN:
+        install, recover = "the real chart replaces its stand-in, which is uninstalled first", STAND_IN
+    elif fact.status in ("uninstalling", "pending-install"):
+        install, recover = _unfinished(fact), fact.status
+    elif fact.status == "failed" and fact.revision <= 1:
+        install, recover = "its first install failed", fact.status
+    if fact is None or install:
+        return Step(release=release, action=Action.INSTALL, reason=install, digest=digest, recover=recover)
+    reason = _stuck(fact) or _changed(fact, digest) or ("forced" if force else "")
     return Step(
         release=release,
-        action=action,
-        reason=reason,
+        action=Action.UPGRADE if reason else Action.UNCHANGED,
+        reason=reason or "inputs unchanged, objects present",
         digest=digest,
-        recover=recover,
+        recover=fact.status if fact.status in PENDING else "",
         cut_off=fact.cut_off,
         going=fact.going,
-        revision=revision,
+        revision=fact.revision if fact.status == "deployed" else fact.revision - 1,
     )
-
-
-def _compared(fact: ReleaseFact, digest: str, *, force: bool) -> tuple[Action, str]:
-    """Return the first difference between the deployed and the declared state."""
-    reason = _stuck(fact) or _changed(fact, digest) or ("forced" if force else "")
-    return (Action.UPGRADE, reason) if reason else (Action.UNCHANGED, "inputs unchanged, objects present")
 
 
 def _stuck(fact: ReleaseFact) -> str:
