@@ -141,8 +141,3 @@ class Contracts:
     def _is_simulated_pod(self, pod: Mapping[str, Any]) -> bool:
         node = (pod.get("spec") or {}).get("nodeName", "")
         return self._simulated and bool(node) and node != self._real_node
-
-
-def deadline(seconds: float) -> float:
-    """Return the monotonic time `seconds` from now."""
-    return time.monotonic() + seconds

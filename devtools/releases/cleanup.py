@@ -23,7 +23,6 @@ from devtools.run_context.session import Session
 
 NAMESPACES = "/api/v1/namespaces"
 _NOT_ALLOWED = 405  # a kind that cannot be listed
-_NAMED = 8
 # objects that Kubernetes itself puts into a namespace, and events about deleted objects
 _FURNITURE = frozenset({("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")})
 _Found = tuple[Resource, Mapping[str, Any]]  # and the object's metadata

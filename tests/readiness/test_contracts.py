@@ -12,7 +12,7 @@ from devtools.errors import ExitCode
 from devtools.events import ContractChecked, StepFinished, Verdict
 from devtools.kube.client import Kube
 from devtools.model import Contract, HttpCheck, ObjectRef
-from devtools.readiness.contracts import Contracts, deadline
+from devtools.readiness.contracts import Contracts
 from devtools.readiness.observer import FRESH, Observer
 from devtools.readiness.wait import Wait
 from devtools.report.run_state import RunState
@@ -31,7 +31,7 @@ def kube(bench: Bench) -> Kube:
 
 def _settle(bench: Bench, kube: Kube, contract: Contract, seconds: float) -> Any:
     contracts = Contracts(Observer(kube), simulated=True, real_node=bench.cluster.real_node)
-    wait = Wait(deadline=deadline(seconds), say=lambda _: None, cancel=bench.cancel)
+    wait = Wait(deadline=time.monotonic() + seconds, say=lambda _: None, cancel=bench.cancel)
     return contracts.wait_for(contract, bench.namespace, wait)
 
 
@@ -62,7 +62,7 @@ def test_what_its_operator_refuses_is_not_waited_for_to_the_end(bench: Bench, ku
             return {**item, "metadata": {"name": ref.name}}
 
     contracts = Contracts(Seen(kube), simulated=False, real_node="", refused_for=0.3)
-    wait = Wait(deadline=deadline(600), say=lambda _: None, cancel=bench.cancel)
+    wait = Wait(deadline=time.monotonic() + 600, say=lambda _: None, cancel=bench.cancel)
     started = time.monotonic()
     contract = Contract(where=HERE, kind="ConfigMap", name="gateway", condition="Ready")
     checked = contracts.wait_for(contract, bench.namespace, wait)
