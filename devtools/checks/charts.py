@@ -15,17 +15,16 @@ from devtools.checks.findings import Finding, of_lint, text_of
 from devtools.errors import Interrupted, Location
 from devtools.helm.commands import Helm
 from devtools.process.runner import Command, Runner
+from devtools.rendering.renderer import homes
 
 SUITES = "tests/*_test.yaml"
-_HOMES = {"HELM_CACHE_HOME": "cache", "HELM_CONFIG_HOME": "config", "HELM_DATA_HOME": "data"}
 
 
 def lint(
     helm: Path, home: Path, runner: Runner, chart: Path, values: Mapping[str, Any], shown: Callable[[Path], Path]
 ) -> list[Finding]:
     """Run `helm lint` on a chart's directory with these values."""
-    env = {key: str(home / name) for key, name in _HOMES.items()}
-    command = Helm(program=helm, kubeconfig=Path(), context="", env=env).lint(chart)
+    command = Helm(program=helm, kubeconfig=Path(), context="", env=homes(home)).lint(chart)
     result = runner.run(replace(command, stdin=json_for_yaml(values).encode()))
     if result.cancelled:
         raise Interrupted("interrupted while checking charts")
@@ -42,15 +41,13 @@ def unittest(program: Path, home: Path, runner: Runner, chart: Path, shown: Call
     copy = Path(tempfile.mkdtemp(dir=home)) / chart.name
     shutil.copytree(chart, copy)
     report = copy.with_name("report.xml")
-    env = {key: str(home / name) for key, name in _HOMES.items()}
     argv = (str(program), "--color=false", "--output-type", "JUnit", "--output-file", str(report), str(copy))
-    result = runner.run(Command(argv=argv, env=env, timeout=300))
+    result = runner.run(Command(argv=argv, env=homes(home), timeout=300))
     if result.cancelled:
         raise Interrupted("interrupted while checking charts")
     if result.ok:
         return []
-    found = list(_failures(report, chart, shown)) if report.exists() else []
-    if found:
+    if found := list(_failures(report, chart, shown)) if report.exists() else []:
         return found
     text = " ".join((result.stderr or result.stdout).split())[-500:]
     where = Location(file=shown(chart / "Chart.yaml"))

@@ -17,7 +17,7 @@ KeyPath = tuple[str | int, ...]
 _PLACE = re.compile(r"(?P<file>[\w.@-]+/(?:[^\s:()]+/)*[^\s:()/]+\.\w+)(?::(?P<line>\d+)(?::(?P<column>\d+))?)?")
 _YAML_LINE = re.compile(r"\bline (\d+)\b")
 _SCHEMA = "values don't meet the specifications of the schema"
-_AT = re.compile(r"- at '(?P<path>[^']*)': (?P<what>.*?)(?=\s- at '|\Z)", re.DOTALL)
+_AT = re.compile(r"- at '(?P<path>[^']*)': (?P<what>.*?)(?=\s+- at '|\Z)", re.DOTALL)
 _NOISE = re.compile(r"chart directory is missing these dependencies|templates/: directory does not exist")
 _LINT = re.compile(r"^\[(?P<level>ERROR|WARNING)\] (?P<file>\S+): (?P<text>.*)$")
 
@@ -58,10 +58,9 @@ def of_rendering(
     """Yield findings for helm's message about a release: values that break a schema, or a template that fails."""
     if _SCHEMA in text:
         chart = text.partition("chart(s):")[2].strip().partition(":")[0]
-        for match in _AT.finditer(text):
-            path = tuple(part for part in match["path"].split("/") if part)
+        for path, what in schema_errors(text):
             where = _origin(origins, path) or release.where
-            message = f"value '{'.'.join(path) or '(all)'}': {match['what'].strip()} (values.schema.json of {chart})"
+            message = f"value '{'.'.join(path) or '(all)'}': {what} (values.schema.json of {chart})"
             yield Finding(where=where, check="schema", message=message)
         return
     place = place_of(text, release.chart.path, shown)
@@ -69,7 +68,16 @@ def of_rendering(
         yield Finding(where=release.where, check="render", message=f"chart {release.chart.name}: {text}")
         return
     where, in_text = place
-    yield Finding(where=where, check="render", message=_short(text).replace(f"{in_text}: ", "", 1))
+    # Without the phrases that only state the failure.
+    bare = re.sub(r"^(?:execution|parse) error at \([^)]*\): ", "", text)
+    bare = re.sub(r"^YAML parse error on \S+: ", "it does not render to YAML: ", bare).strip()
+    yield Finding(where=where, check="render", message=(bare or text).replace(f"{in_text}: ", "", 1))
+
+
+def schema_errors(text: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield path and error of each value that a schema refuses, as the validator of helm and kubeconform prints it."""
+    for match in _AT.finditer(text):
+        yield tuple(part for part in match["path"].split("/") if part), match["what"].strip()
 
 
 def place_of(text: str, chart: Path, shown: Callable[[Path], Path]) -> tuple[Location, str] | None:
@@ -126,13 +134,6 @@ def _origin(origins: Mapping[KeyPath, Location], path: KeyPath) -> Location | No
         if below:
             return min(below)
     return None
-
-
-def _short(text: str) -> str:
-    """Return helm's message without the phrases that only state the failure."""
-    bare = re.sub(r"^(?:execution|parse) error at \([^)]*\): ", "", text)
-    bare = re.sub(r"^YAML parse error on \S+: ", "it does not render to YAML: ", bare)
-    return bare.strip() or text
 
 
 def _length(path: Path) -> int:

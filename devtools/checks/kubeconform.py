@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 from devtools.base.machine_json import read_json
 from devtools.base.machine_yaml import json_for_yaml
+from devtools.checks.findings import schema_errors
 from devtools.checks.schemas import NAME, file_of
 from devtools.errors import EnvironmentFault, Interrupted
 from devtools.process.runner import Command, Runner
 
 _TIMEOUT = 300.0  # seconds
 _EXTRA = re.compile(r"additional properties (.*?) not allowed")
-_AT = re.compile(r"- at '(?P<path>[^']*)': (?P<what>.*?)(?=\s+- at '|\Z)", re.DOTALL)
 _NUMBERED = "object-"
 _NO_SCHEMA = "could not find schema"
 
@@ -75,12 +75,10 @@ def _named(body: Mapping[str, Any], number: int) -> dict[str, Any]:
 
 def _faults(index: int, message: str) -> Iterator[Fault]:
     """Yield the faults in a message about one object; nothing if it is empty."""
-    found = [match for match in _AT.finditer(message) if match["what"].strip() != "validation failed"]
+    found = [(path, text) for path, text in schema_errors(message) if text != "validation failed"]
     if message and not found:
         yield Fault(index=index, kind="no schema" if _NO_SCHEMA in message else "object", message=message)
-    for match in found:
-        path = tuple(part for part in match["path"].split("/") if part)
-        text = match["what"].strip()
+    for path, text in found:
         extra = _EXTRA.search(text)
         names = re.findall(r"'([^']+)'", extra[1]) if extra else []
         for name in names:

@@ -14,6 +14,7 @@ from devtools.charts.packaged.manifests import place_in
 from devtools.charts.packaged.source_files import MANIFESTS
 from devtools.checks.findings import Check, Finding, line_of, text_of
 from devtools.checks.kubeconform import Fault, faults_of
+from devtools.diff.effects import CRD
 from devtools.errors import Location
 from devtools.helm.commands import documents
 from devtools.model import Release
@@ -49,13 +50,8 @@ class Made:
             where = Location(file=shown(file), line=line_of(text_of(file), str(self.body.get("kind")), path))
         else:
             message = f"{self.release.chart.name}/{self.source}: {message}"
-        return Finding(
-            where=where,
-            check=check,
-            message=message,
-            environments=(self.environment,),
-            releases=(str(self.release.id),),
-        )
+        names = (str(self.release.id),)
+        return Finding(where=where, check=check, message=message, environments=(self.environment,), releases=names)
 
 
 def made_by(text: str, environment: str, release: Release) -> Iterator[Made]:
@@ -76,10 +72,12 @@ def conform(
 ) -> list[Finding]:
     """Validate objects against schemas with kubeconform, equal objects once; schemas go below `home`."""
     groups: dict[str, list[Made]] = {}
-    nameless = [item for item in objects if not isinstance(item.body.get("apiVersion"), str)]
-    found = [item.finding("objects", f"{item.name}: has no apiVersion", ("kind",), shown) for item in nameless]
-    for item in (item for item in objects if isinstance(item.body.get("apiVersion"), str)):
-        groups.setdefault(json_for_yaml(item.body) + item.source, []).append(item)
+    found: list[Finding] = []
+    for item in objects:
+        if isinstance(item.body.get("apiVersion"), str):
+            groups.setdefault(json_for_yaml(item.body) + item.source, []).append(item)
+        else:
+            found.append(item.finding("objects", f"{item.name}: has no apiVersion", ("kind",), shown))
     every = list(groups.values())
     faults = faults_of(program, runner, schemas, [group[0].body for group in every], home)
     return found + [_finding(fault, item, shown) for fault in faults for item in every[fault.index]]
@@ -105,4 +103,4 @@ def _finding(fault: Fault, item: Made, shown: Callable[[Path], Path]) -> Finding
 
 def crds_among(objects: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the CRDs among objects."""
-    return [item for item in objects if item.get("kind") == "CustomResourceDefinition"]
+    return [item for item in objects if item.get("kind") == CRD]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,8 @@ def rehearsed(
         list(pool.map(lambda crd: _create_crd(kube, crd), {str(crd["metadata"]["name"]): crd for crd in crds}.values()))
         _await_kinds(kube, crds)
         for name in sorted({_namespace(item) for item in objects}):
-            _create_namespace(kube, name)
+            if kube.get(f"/api/v1/namespaces/{name}") is None:
+                kube.create("/api/v1/namespaces", {"metadata": {"name": name}})
         every = [(group[0], group) for group in groups.values()]
         messages = pool.map(lambda pair: _refusal(kube, pair[0]), every)
         return [
@@ -49,10 +51,8 @@ def rehearsed(
 def _create_crd(kube: Kube, crd: Mapping[str, Any]) -> None:
     """Create a CRD; its faults are found with those of the other objects."""
     body = {key: value for key, value in crd.items() if key != "status"}
-    try:
+    with contextlib.suppress(ApiError):
         kube.apply(f"{CRDS}/{crd['metadata']['name']}", body)
-    except ApiError:
-        return
 
 
 def _await_kinds(kube: Kube, crds: Sequence[Mapping[str, Any]]) -> None:
@@ -65,11 +65,6 @@ def _await_kinds(kube: Kube, crds: Sequence[Mapping[str, Any]]) -> None:
 
     if pending:
         wait_until(are_served, _ESTABLISHED, kube.cancel, _LOOK)
-
-
-def _create_namespace(kube: Kube, name: str) -> None:
-    if kube.get(f"/api/v1/namespaces/{name}") is None:
-        kube.create("/api/v1/namespaces", {"metadata": {"name": name}})
 
 
 def _namespace(item: Made) -> str:
@@ -97,8 +92,5 @@ def _refusal(kube: Kube, item: Made) -> str:
 def _path(text: str) -> list[str]:
     """Return the keys of the first field that a message names."""
     found = _FIELD.search(text)
-    return list(_keys(found[1])) if found else []
-
-
-def _keys(path: str) -> Iterator[str]:
-    yield from (part for part in re.split(r"[.\[\]]", path) if part and not part.isdigit() and "=" not in part)
+    parts = re.split(r"[.\[\]]", found[1]) if found else ()
+    return [part for part in parts if part and not part.isdigit() and "=" not in part]

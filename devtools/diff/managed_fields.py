@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Step = str | tuple[tuple[str, Any], ...] | int  # a key, the keys that identify an item of a list, an index
@@ -43,8 +43,13 @@ def by_key(items: Sequence[Any], names: Sequence[str]) -> dict[Step, Any] | None
             return None
         if any(isinstance(item.get(name), dict | list) for name in names):
             return None
-        found[tuple((name, item[name]) for name in names if name in item)] = item
+        found[item_key(item, names)] = item
     return found if names and len(found) == len(items) else None
+
+
+def item_key(item: Mapping[str, Any], names: Iterable[str]) -> Step:
+    """Return the keys that identify an item of a list."""
+    return tuple((name, item[name]) for name in names if name in item)
 
 
 def below(fields: Mapping[str, Any], step: Step) -> Mapping[str, Any] | None:
@@ -70,7 +75,8 @@ def handed_over(item: Mapping[str, Any], paths: Sequence[Steps], manager: str) -
     The next apply removes fields that the applier owns and does not declare. Empty if it has applied nothing.
     """
     found: list[dict[str, Any]] = copy.deepcopy(list((item.get("metadata") or {}).get("managedFields") or ()))
-    mine = next((one for one in found if _is_applier(one, manager)), None)
+    applied = (one for one in found if one.get("operation") == "Apply" and not one.get("subresource"))
+    mine = next((one for one in applied if one.get("manager") == manager), None)
     if mine is None:
         return []
     for entry in found:
@@ -78,10 +84,6 @@ def handed_over(item: Mapping[str, Any], paths: Sequence[Steps], manager: str) -
             for steps in paths:
                 _move(entry.get("fieldsV1") or {}, mine.setdefault("fieldsV1", {}), steps)
     return [entry for entry in found if entry.get("fieldsV1")]
-
-
-def _is_applier(entry: Mapping[str, Any], manager: str) -> bool:
-    return (entry.get("manager"), entry.get("operation")) == (manager, "Apply") and not entry.get("subresource")
 
 
 def _move(source: dict[str, Any], target: dict[str, Any], steps: Steps) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from devtools.diff.difference import ABSENT, Change, change_of
-from devtools.diff.managed_fields import Step, Steps, below, by_key, entries, key_names, managed, owns
+from devtools.diff.managed_fields import Step, Steps, below, by_key, entries, item_key, key_names, managed, owns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,23 +63,17 @@ class _Look:
         pairs = [(item, _match(item, there, names)) for item in declared]
         matched = {key for _, key in pairs if key is not None}
         lost = [item for item, key in pairs if key is None]
-        foreign = [key for key in there if key not in matched and not self._is_mine((*steps, key))]
+        others = [key for key in there if key not in matched]
+        foreign = [key for key in others if not any(owns(entry, (*steps, key)) for entry in self._mine)]
         replaces = bool(lost and foreign)
         if replaces:
-            self.lost += [((*steps, _key_of(item, names)), item) for item in lost]
+            self.lost += [((*steps, item_key(item, names)), item) for item in lost]
             self.foreign += [((*steps, key), there[key]) for key in foreign]
         return [
             item if key is None else self.at(there[key], item, below(tree, key) or {}, (*steps, key))
             for item, key in pairs
             if key is not None or not replaces
         ]
-
-    def _is_mine(self, steps: Steps) -> bool:
-        return any(owns(entry, steps) for entry in self._mine)
-
-
-def _key_of(item: Mapping[str, Any], names: tuple[str, ...]) -> Step:
-    return tuple((name, item[name]) for name in names if name in item)
 
 
 def _match(item: Mapping[str, Any], there: Mapping[Step, Any], names: tuple[str, ...]) -> Step | None:

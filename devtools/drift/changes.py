@@ -150,9 +150,9 @@ def planned_field(item: Item, change: Change) -> PlannedField:
     return PlannedField(change=replace(change, live=before, declared=after))
 
 
-def other_owner(change: Change) -> str:
-    """Return another manager that owns a field that Helm would set, so that Helm would refuse."""
-    return "" if change.declared is ABSENT or change.manager in {"", MANAGER} else change.manager
+def other_owner(change: Change, manager: str = MANAGER) -> str:
+    """Return the owner of a field that a manager would set: neither that nor Helm. Helm would refuse."""
+    return "" if change.declared is ABSENT or change.manager in {"", MANAGER, manager} else change.manager
 
 
 def foreign(one: Subject, item: Item, live: Mapping[str, Any]) -> str:
@@ -222,11 +222,6 @@ def crd_notes(live: Mapping[str, Any], desired: Mapping[str, Any]) -> Iterator[s
         yield f"storage version {before} → {after}"
     if found.stored:
         yield f"loses {', '.join(found.stored)}, in which objects may be stored: this is refused"
-
-
-def runs_with(hook: Hook, step: Step) -> bool:
-    """Return whether a hook runs with this step."""
-    return any(event.endswith(f"-{step.action.value}") for event in hook.events)
 
 
 def without_crds(objects: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

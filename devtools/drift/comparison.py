@@ -22,17 +22,16 @@ from devtools.drift.changes import PlannedField, planned_field
 from devtools.drift.ignored import is_ignored
 from devtools.drift.objects import PARALLEL, Item, LiveObjects
 from devtools.errors import DevtoolsError
-from devtools.helm.revision import MANAGER, Applied
-from devtools.kube.api_errors import NOT_FOUND
+from devtools.helm.revision import MANAGER
+from devtools.kube.api_errors import FORBIDDEN, NOT_FOUND
 from devtools.kube.client import ApiError, Kube
-from devtools.model import Ignore, ObjectRef, Release, ReleaseId
+from devtools.model import ObjectRef, Release, ReleaseId
 from devtools.process.runner import Cancel
 from devtools.redaction import Redactor
 from devtools.redaction.origin import marked_at
 from devtools.releases.recovery import Revision, basis
 
 _SCALERS = "/apis/autoscaling/v2/horizontalpodautoscalers"
-_FORBIDDEN = 403
 _INVALID = 422
 _AGAIN = 3  # times that an object is compared again because it changed meanwhile
 _VALUE = re.compile(r"Invalid value: .*?(?=: [^:]*$)", re.DOTALL)
@@ -84,34 +83,31 @@ def find_drift(
     kind at most once.
     Raises EnvironmentFault if the API server does not answer or refuses, Interrupted on cancel.
     """
-    return _Look(kube, cancel, say).at(releases, values or {})
-
-
-class _Unreadable(Exception):
-    """A revision's record cannot be read; has the reason."""
+    return _Look(kube, cancel, releases, values or {}).drifts(say)
 
 
 class _Look(LiveObjects):
     """One comparison with the cluster."""
 
-    def __init__(self, kube: Kube, cancel: Cancel, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, kube: Kube, cancel: Cancel, releases: Sequence[Release], values: Mapping[str, Mapping[str, Any]]
+    ) -> None:
         super().__init__(kube, cancel)
-        self._say = say
-        self._ignored: dict[ReleaseId, tuple[Ignore, ...]] = {}
-        self._secret: dict[ReleaseId, tuple[Mapping[str, Any], ...]] = {}  # keys of values secret by origin
-
-    def at(self, releases: Sequence[Release], values: Mapping[str, Mapping[str, Any]]) -> list[ReleaseDrift]:
-        """See `find_drift`."""
-        self._ignored = {release.id: release.ignore for release in releases if release.ignore}
+        self._releases = releases
+        self._ignored = {release.id: release.ignore for release in releases}
+        # The keys of values that are secret by their origin.
         self._secret = {release.id: secret_shapes(release, values.get(str(release.id))) for release in releases}
-        records = self.revisions({release.namespace for release in releases})
-        known = [_known(release, records.get(release.id, ())) for release in releases]
+
+    def drifts(self, say: Callable[[str], None]) -> list[ReleaseDrift]:
+        """See `find_drift`."""
+        records = self.revisions({release.namespace for release in self._releases})
+        known = [_known(release, records.get(release.id, ())) for release in self._releases]
         inputs = [(item.release.id, item.basis, records[item.release.id]) for item in known if item.basis]
         with ThreadPoolExecutor(PARALLEL, thread_name_prefix="drift") as pool:
             declared = {name: found for (name, *_), found in self.each(pool, self._declared, inputs)}
             items = {name: found for name, found in declared.items() if not isinstance(found, str)}
             every = _with_others([item for found in items.values() for item in found])
-            self._say(f"comparing {plural(len(every), 'object')} of {plural(len(items), 'release')}")
+            say(f"comparing {plural(len(every), 'object')} of {plural(len(items), 'release')}")
             live = self.live(pool, every)
             drifts = {
                 item.ref: drift
@@ -126,24 +122,18 @@ class _Look(LiveObjects):
         Live objects may be of a later, failed revision, so its secrets are hidden, too.
         """
         release, against, every = inputs
-        try:
-            found = self._stored(release, against)
-            later = [self._stored(release, one) for one in every if one.number > against.number]
-        except _Unreadable as error:
-            return str(error)
         redactor = Redactor()
-        for one in (found, *later):
-            if one:
-                redactor.learn(one.values, *one.objects)
-                redactor.learn(*(marked_at(one.values, shape) for shape in self._secret.get(release, ())))
-        return self.items(release, (*found.objects, *found.repeated, *found.crds()), redactor) if found else []
-
-    def _stored(self, release: ReleaseId, revision: Revision) -> Applied | None:
-        """Return Helm's record of it; None if it was removed just now."""
-        try:
-            return self.stored(release, revision)
-        except DevtoolsError as error:
-            raise _Unreadable(f"revision {revision.number}: {error.message}") from error
+        bodies: list[Mapping[str, Any]] = []
+        for revision in (against, *(one for one in every if one.number > against.number)):
+            try:
+                found = self.stored(release, revision)
+            except DevtoolsError as error:
+                return f"revision {revision.number}: {error.message}"
+            if found:  # else it was removed just now
+                redactor.learn(found.values, *found.objects)
+                redactor.learn(*(marked_at(found.values, shape) for shape in self._secret[release]))
+                bodies += [*found.objects, *found.repeated, *found.crds()] if revision is against else []
+        return self.items(release, bodies, redactor)
 
     def _compare(self, item: Item, live: dict[str, Any] | None) -> ObjectDrift | None:
         """Return how one object differs from its declarations; None if it matches one of them.
@@ -176,15 +166,14 @@ class _Look(LiveObjects):
 
     def _changed(self, item: Item, found: Iterable[Change]) -> ObjectDrift | None:
         """Return the drift of these fields, except those that an autoscaler sets or the release ignores."""
+        ref, ignored = item.ref, self._ignored[item.release]
         fields = tuple(
             planned_field(item, change)
             for change in found
-            if not (
-                self._is_scaled(item, change)
-                or is_ignored(self._ignored.get(item.release, ()), item.ref, item.body, change.steps)
-            )
+            if not is_ignored(ignored, ref, item.body, change.steps)
+            and not (change.steps == ("spec", "replicas") and (ref.namespace, ref.kind, ref.name) in self._scaled)
         )
-        return ObjectDrift(ref=item.ref, state="changed", fields=fields) if fields else None
+        return ObjectDrift(ref=ref, state="changed", fields=fields) if fields else None
 
     def _replaced(self, item: Item, live: Mapping[str, Any], error: ApiError) -> ObjectDrift | None:
         """Return items that others put in place of declared ones, and other differences; None if there are none."""
@@ -201,17 +190,11 @@ class _Look(LiveObjects):
         """Return the drift of an object that can no longer be applied; raises the error if the user may not patch."""
         if error.status == NOT_FOUND:
             return ObjectDrift(ref=item.ref, state="missing", reason="its namespace is gone")
-        if error.status == _FORBIDDEN and "cannot patch resource" in error.text:
+        if error.status == FORBIDDEN and "cannot patch resource" in error.text:
             hint = "drift uses dry-run applies: this user needs permission to patch the deployed objects"
             raise error.changed(hint=hint)
         reason = item.redactor.text(_VALUE.sub("Invalid value", error.text))
         return ObjectDrift(ref=item.ref, state="refused", reason=reason)
-
-    def _is_scaled(self, item: Item, change: Change) -> bool:
-        """Return whether it is the number of replicas that an autoscaler sets."""
-        return (
-            change.steps == ("spec", "replicas") and (item.ref.namespace, item.ref.kind, item.ref.name) in self._scaled
-        )
 
     @cached_property
     def _scaled(self) -> frozenset[tuple[str, str, str]]:

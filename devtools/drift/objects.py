@@ -40,10 +40,16 @@ def unplaced(release: ReleaseId, bodies: Iterable[Mapping[str, Any]], redactor: 
     """Return the objects of a release, each once, without a cluster, so namespaced kinds are unknown."""
     found: dict[ObjectRef, Item] = {}
     for body in bodies:
-        metadata, version = body["metadata"], str(body.get("apiVersion", ""))
-        ref = ObjectRef(version, str(body["kind"]), str(metadata.get("namespace") or ""), str(metadata["name"]))
+        ref = ref_of(body)
         found.setdefault(ref, Item(release=release, ref=ref, body=body, path="", redactor=redactor))
     return list(found.values())
+
+
+def ref_of(body: Mapping[str, Any]) -> ObjectRef:
+    """Return the reference of an object, with the namespace that is written."""
+    metadata = body["metadata"]
+    namespace, name = str(metadata.get("namespace") or ""), str(metadata["name"])
+    return ObjectRef(str(body.get("apiVersion", "")), str(body["kind"]), namespace, name)
 
 
 class LiveObjects:
@@ -86,11 +92,10 @@ class LiveObjects:
         """Return the declared objects of a release, each once."""
         items: dict[ObjectRef, Item] = {}
         for body in bodies:
-            metadata, kind, version = body["metadata"], str(body["kind"]), str(body.get("apiVersion", ""))
-            resource = self._kube.resource(kind, version)
-            namespace = str(metadata.get("namespace") or release.namespace)
+            ref = ref_of(body)
+            resource = self._kube.resource(ref.kind, ref.api_version)
             is_namespaced = resource is None or resource.namespaced
-            ref = ObjectRef(version, kind, namespace if is_namespaced else "", str(metadata["name"]))
+            ref = replace(ref, namespace=(ref.namespace or release.namespace) if is_namespaced else "")
             path = resource.path(ref.namespace, ref.name) if resource else ""
             if ref in items:
                 items[ref] = replace(items[ref], others=(*items[ref].others, body))
@@ -117,7 +122,4 @@ class LiveObjects:
         version, kind = group[0].ref.api_version, group[0].ref.kind
         resource = self._kube.resource(kind, version)
         found = self._kube.items(resource.path()) if resource else []
-        return {
-            ObjectRef(version, kind, str(item["metadata"].get("namespace", "")), str(item["metadata"]["name"])): item
-            for item in found
-        }
+        return {ref_of({**item, "apiVersion": version, "kind": kind}): item for item in found}

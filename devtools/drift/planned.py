@@ -16,6 +16,7 @@ from devtools.diff.difference import Change, changes
 from devtools.diff.effects import CRD, pods_of
 from devtools.drift.changes import (
     ObjectChange,
+    PlannedField,
     ReleaseChange,
     Subject,
     added,
@@ -28,7 +29,6 @@ from devtools.drift.changes import (
     other_owner,
     planned_field,
     removed_objects,
-    runs_with,
     same_object,
     varying_fields,
     without_crds,
@@ -44,7 +44,7 @@ from devtools.process.runner import Cancel
 from devtools.redaction import Redactor
 from devtools.redaction.origin import marked_at
 from devtools.releases.recovery import Revision, basis
-from devtools.rendering.renderer import Rendered
+from devtools.rendering.renderer import Hook, Rendered
 from devtools.rendering.steps import StepRendering
 
 _OURS = "devtools"  # the field manager of objects in `crds/`
@@ -159,7 +159,9 @@ class _Prediction(LiveObjects):
     def _change(self, one: Subject, item: Item, live: dict[str, Any] | None, manager: str) -> ObjectChange | None:
         """Predict the change of one declared object; None if there is none."""
         if not item.path:
-            return self._without_kind(item)
+            comes = f"{item.ref.api_version}/{item.ref.kind}" in self._coming
+            never = "the cluster does not serve this kind, and no step of this plan installs its CRD"
+            return added(item, "its CRD comes with this plan" if comes else never)
         is_ours = manager == _OURS
         if live is not None and not is_ours and (reason := foreign(one, item, live)):
             return ObjectChange(ref=item.ref, does="refuse", reason=reason)
@@ -175,34 +177,8 @@ class _Prediction(LiveObjects):
             return ObjectChange(ref=item.ref, does="replace", reason="its release is reinstalled", restarts=pods)
         found = differences(item.ref, live, desired, manager)
         found = (*found, *forgotten(one, item, live, found))
-        return self._changed(one, item, found, live, desired, manager) if found else None
-
-    def _without_kind(self, item: Item) -> ObjectChange:
-        """Return the change of an object whose kind is not served: it is new, if its CRD is created before."""
-        if f"{item.ref.api_version}/{item.ref.kind}" in self._coming:
-            return added(item, "its CRD comes with this plan")
-        return added(item, "the cluster does not serve this kind, and no step of this plan installs its CRD")
-
-    def _changed(
-        self,
-        one: Subject,
-        item: Item,
-        found: Sequence[Change],
-        live: Mapping[str, Any],
-        desired: Mapping[str, Any],
-        manager: str,
-    ) -> ObjectChange:
-        owns_all = one.step.take or manager == _OURS
-        varying = one.varying.get(item.ref, frozenset())
-        fields = (
-            replace(
-                planned_field(item, change),
-                varies=any(covers(steps, change.steps) for steps in varying),
-                owner="" if owns_all else other_owner(change),
-            )
-            for change in found
-        )
-        return changed(item, fields, live, desired)
+        fields = (_field(one, item, change, owns_all=is_ours or one.step.take) for change in found)
+        return changed(item, fields, live, desired) if found else None
 
     def _refused(
         self, one: Subject, item: Item, live: Mapping[str, Any] | None, error: ApiError
@@ -249,14 +225,21 @@ class _Prediction(LiveObjects):
             objects = [item for item in objects if item.ref != ref]
             objects.insert(0, ObjectChange(ref=ref, does="add"))
         objects += removed_objects(one, live)
-        hooks = one.rendering.rendered.hooks if one.rendering.rendered else ()
-        notes = ["its templates read the cluster, which this plan will change: lookup found nothing"]
-        return ReleaseChange(
-            step=step,
-            objects=tuple(objects),
-            hooks=tuple(hook for hook in hooks if runs_with(hook, step)),
-            notes=tuple(notes) if one.rendering.blind else (),
-        )
+        blind = ("its templates read the cluster, which this plan will change: lookup found nothing",)
+        hooks, notes = _hooks(one.rendering, step), blind if one.rendering.blind else ()
+        return ReleaseChange(step=step, objects=tuple(objects), hooks=hooks, notes=notes)
+
+
+def _field(one: Subject, item: Item, change: Change, *, owns_all: bool) -> PlannedField:
+    """Return a field, with whether it varies, and with its other manager unless helm takes over every field."""
+    varies = any(covers(steps, change.steps) for steps in one.varying.get(item.ref, ()))
+    return replace(planned_field(item, change), varies=varies, owner="" if owns_all else other_owner(change))
+
+
+def _hooks(rendering: StepRendering, step: Step) -> tuple[Hook, ...]:
+    """Return the hooks that run with a step."""
+    hooks = rendering.rendered.hooks if rendering.rendered else ()
+    return tuple(hook for hook in hooks if any(event.endswith(f"-{step.action.value}") for event in hook.events))
 
 
 def _on_empty(step: Step, rendering: StepRendering, values: Mapping[ReleaseId, Mapping[str, Any]]) -> ReleaseChange:
@@ -267,5 +250,4 @@ def _on_empty(step: Step, rendering: StepRendering, values: Mapping[ReleaseId, M
     redactor.learn(values.get(step.id) or {})
     bodies = [*(item.data for item in rendering.crds), *declared(rendering.rendered.objects, step.id, {}).objects]
     objects = tuple(map(added, unplaced(step.id, bodies, redactor)))
-    hooks = tuple(hook for hook in rendering.rendered.hooks if runs_with(hook, step))
-    return ReleaseChange(step=step, objects=objects, hooks=hooks)
+    return ReleaseChange(step=step, objects=objects, hooks=_hooks(rendering, step))

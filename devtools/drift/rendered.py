@@ -20,7 +20,6 @@ from devtools.drift.changes import (
     without_crds,
 )
 from devtools.drift.objects import Item, unplaced
-from devtools.errors import DevtoolsError
 from devtools.helm.commands import annotations_of
 from devtools.helm.record import KEEP
 from devtools.helm.revision import declared
@@ -44,7 +43,8 @@ def compare_renderings(
     for side in (before, after):
         redactor.learn(*without_crds(side.rendered.objects if side.rendered else ()))
     if failure := after.failure or before.failure:
-        return ReleaseChange(step=step, problem=redactor.text(_sentence(failure)))
+        problem = f"{failure.message}: {failure.hint}" if failure.hint else failure.message
+        return ReleaseChange(step=step, problem=redactor.text(problem))
     old, new = (_items(step, side.rendered, side, redactor) for side in (before, after))
     again = _items(step, after.again, StepRendering(), redactor)
     varying = varying_fields(new, again) if after.again else {}
@@ -52,10 +52,6 @@ def compare_renderings(
     names = {crd.data["metadata"]["name"] for crd in before.crds} if crds_stay else set()
     removed = [_removed(item, names) for item in old if not same_object(new, item.ref)]
     return ReleaseChange(step=step, objects=(*(item for item in found if item), *removed))
-
-
-def _sentence(error: DevtoolsError) -> str:
-    return f"{error.message}: {error.hint}" if error.hint else error.message
 
 
 def _removed(item: Item, staying: Collection[str]) -> ObjectChange:

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from devtools.diff.difference import ABSENT
 from devtools.drift.changes import (
     ObjectChange,
     ReleaseChange,
@@ -15,6 +14,7 @@ from devtools.drift.changes import (
     changed,
     differences,
     gone,
+    other_owner,
     planned_field,
     same_object,
     without_crds,
@@ -22,7 +22,7 @@ from devtools.drift.changes import (
 from devtools.drift.ignored import is_ignored
 from devtools.drift.objects import PARALLEL, Item, LiveObjects
 from devtools.helm.rejections import without_values
-from devtools.helm.revision import MANAGER, declared
+from devtools.helm.revision import declared
 from devtools.kube.api_errors import FORBIDDEN, NOT_FOUND
 from devtools.kube.client import ApiError, Kube
 from devtools.model import Action, Ignore, ReleaseId, Step
@@ -126,27 +126,19 @@ class _Look(LiveObjects):
             if error.status == NOT_FOUND:
                 return added(item)
             if error.status == FORBIDDEN and "cannot patch resource" in error.text:
-                raise error.changed(
-                    hint="dry runs of an apply need the right to patch what would be deployed"
-                ) from error
+                hint = "dry runs of an apply need the right to patch what would be deployed"
+                raise error.changed(hint=hint) from error
             return ObjectChange(ref=item.ref, does="refuse", reason=item.redactor.text(without_values(error.text)))
         every = differences(item.ref, live, desired, self._manager)
         found = [change for change in every if not is_ignored(ignored, item.ref, item.body, change.steps)]
-        fields = (replace(planned_field(item, change), owner=self._other(change)) for change in found)
+        fields = (replace(planned_field(item, one), owner=other_owner(one, self._manager)) for one in found)
         return changed(item, fields, live, desired) if found else None
-
-    def _other(self, change: Any) -> str:
-        """Return another manager that owns a field that the controller sets."""
-        is_ours = change.declared is ABSENT or change.manager in {"", MANAGER, self._manager}
-        return "" if is_ours else str(change.manager)
 
     def _undeclared(self, item: Item) -> ObjectChange:
         """Return the change of an object that is in Helm's record and no longer in the chart."""
-        if self._controller == "argocd":
-            return ObjectChange(
-                ref=item.ref, does="keep", reason="only Helm's record has it: Argo CD does not prune it"
-            )
-        return gone(item.ref)
+        if self._controller == "flux":
+            return gone(item.ref)
+        return ObjectChange(ref=item.ref, does="keep", reason="only Helm's record has it: Argo CD does not prune it")
 
 
 def action_of(takeover: Takeover) -> Action:

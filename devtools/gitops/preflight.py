@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 State = Literal["ok", "missing", "unknown"]
 ARGOCD = "argoproj.io/v1alpha1"
@@ -31,7 +31,7 @@ _CONFIRM = (3, 4)  # the first version with Prune=confirm
 _INSTALL = {"argocd": "install Argo CD in namespace argocd", "flux": "flux install"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Check:
     """The result of one check."""
 
@@ -77,10 +77,20 @@ def checks(needs: Needs, found: Found) -> tuple[Check, ...]:
         *_controllers(needs, found),
         *_config(needs, found),
         *_secrets(needs, found),
-        *_namespaces(needs, found),
-        *_custom_kinds(needs, found),
+        *_prerequisites(needs, found),
         *_storage(needs, found),
     )
+
+
+def _check(name: str, message: str, hint: str, *, good: bool) -> Check:
+    return Check(name, "ok", message) if good else Check(name, "missing", message, hint)
+
+
+def _exists(name: str, item: Any, among: Collection[Any] | None, right: str, good: str, bad: str, hint: str) -> Check:
+    """Return whether a cluster has an item; unknown if the user has not the right to see them."""
+    if among is None:
+        return Check(name, "unknown", f"this user may not {right}")
+    return _check(name, good if item in among else bad, hint, good=item in among)
 
 
 def _kinds(needs: Needs, found: Found) -> Iterator[Check]:
@@ -92,17 +102,16 @@ def _kinds(needs: Needs, found: Found) -> Iterator[Check]:
 
 
 def _controllers(needs: Needs, found: Found) -> Iterator[Check]:
+    namespace = NAMESPACES[needs.engine]
     for name in (*_CONTROLLERS[needs.engine], *(_IMAGES if needs.images else ())):
         if found.controllers is None:
-            yield Check(name=name, state="unknown", message="this user may not list Deployments")
+            yield Check(name, "unknown", "this user may not list Deployments")
             continue
         version, ready = found.controllers.get(name, ("", 0))
         if name not in found.controllers:
-            yield _check(name, f"is not in namespace {NAMESPACES[needs.engine]}", _INSTALL[needs.engine], good=False)
+            yield Check(name, "missing", f"is not in namespace {namespace}", _INSTALL[needs.engine])
         elif not ready:
-            yield _check(
-                name, "has no pod that is ready", f"kubectl -n {NAMESPACES[needs.engine]} get pods", good=False
-            )
+            yield Check(name, "missing", "has no pod that is ready", f"kubectl -n {namespace} get pods")
         else:
             yield _version(needs, name, version)
 
@@ -110,13 +119,11 @@ def _controllers(needs: Needs, found: Found) -> Iterator[Check]:
 def _version(needs: Needs, name: str, version: str) -> Check:
     """Return whether the running controller is new enough."""
     number = re.match(r"v?(\d+)\.(\d+)", version)
-    least = _CONFIRM if needs.confirms else _SOURCES
+    least, why = (_CONFIRM, "Prune=confirm") if needs.confirms else (_SOURCES, "several sources")
     if needs.engine == "flux" or number is None:
-        return Check(name=name, state="ok", message=f"runs, version {version or 'unknown'}")
-    is_new = (int(number[1]), int(number[2])) >= least
-    why = "Prune=confirm" if needs.confirms else "several sources"
+        return Check(name, "ok", f"runs, version {version or 'unknown'}")
     hint = f"upgrade Argo CD: {why} needs {least[0]}.{least[1]}"
-    return _check(name, f"runs, version {version}", "" if is_new else hint, good=is_new)
+    return _check(name, f"runs, version {version}", hint, good=(int(number[1]), int(number[2])) >= least)
 
 
 def _config(needs: Needs, found: Found) -> Iterator[Check]:
@@ -134,45 +141,30 @@ def _config(needs: Needs, found: Found) -> Iterator[Check]:
 def _secrets(needs: Needs, found: Found) -> Iterator[Check]:
     """Yield the checks of credentials for private repositories, and of the cluster that Argo CD deploys to."""
     for url, name in needs.secrets.items():
-        if found.secrets is None:
-            yield Check(name=f"secret {name}", state="unknown", message="this user may not list Secrets")
-            continue
-        good = name in found.secrets
-        message = f"credentials of {url}" if good else f"missing: credentials of {url}"
-        yield _check(f"secret {name}", message, f"create it in namespace {NAMESPACES[needs.engine]}", good=good)
+        good, hint = f"credentials of {url}", f"create it in namespace {NAMESPACES[needs.engine]}"
+        yield _exists(f"secret {name}", name, found.secrets, "list Secrets", good, f"missing: {good}", hint)
     if needs.cluster and needs.engine == "argocd":
-        if found.clusters is None:
-            yield Check(name=f"cluster {needs.cluster}", state="unknown", message="this user may not read Secrets")
-            return
-        good = needs.cluster in {*found.clusters, "in-cluster"}
-        message = "is registered" if good else "is not registered in Argo CD"
-        hint = f"argocd cluster add CONTEXT --name {needs.cluster}"
-        yield _check(f"cluster {needs.cluster}", message, hint, good=good)
+        known = None if found.clusters is None else {*found.clusters, "in-cluster"}
+        bad, hint = "is not registered in Argo CD", f"argocd cluster add CONTEXT --name {needs.cluster}"
+        yield _exists(f"cluster {needs.cluster}", needs.cluster, known, "read Secrets", "is registered", bad, hint)
 
 
-def _namespaces(needs: Needs, found: Found) -> Iterator[Check]:
-    """Yield the checks of namespaces of releases with `create_namespace: false`."""
+def _prerequisites(needs: Needs, found: Found) -> Iterator[Check]:
+    """Yield the checks of namespaces of releases with `create_namespace: false`, and of custom kinds."""
     for name in sorted(needs.namespaces):
-        if found.namespaces is None:
-            yield Check(name=f"namespace {name}", state="unknown", message="this user may not list namespaces")
-            continue
-        good = name in found.namespaces
-        message = "exists" if good else "is missing, and create_namespace is false"
-        yield _check(f"namespace {name}", message, f"kubectl create namespace {name}", good=good)
-
-
-def _custom_kinds(needs: Needs, found: Found) -> Iterator[Check]:
+        bad, hint = "is missing, and create_namespace is false", f"kubectl create namespace {name}"
+        yield _exists(f"namespace {name}", name, found.namespaces, "list namespaces", "exists", bad, hint)
     for version, kind in sorted(needs.kinds):
-        good = (version, kind) in found.served
-        message = f"{version} is served" if good else f"{version} is not served, and no exported chart installs its CRD"
-        yield _check(f"kind {kind}", message, "install its CRD, or the operator that installs it", good=good)
+        good, bad = f"{version} is served", f"{version} is not served, and no exported chart installs its CRD"
+        hint = "install its CRD, or the operator that installs it"
+        yield _exists(f"kind {kind}", (version, kind), found.served, "", good, bad, hint)
 
 
 def _storage(needs: Needs, found: Found) -> Iterator[Check]:
     classes = found.storage_classes
     if classes is None:
         if needs.volumes or needs.storage_classes:
-            yield Check(name="StorageClass", state="unknown", message="this user may not list StorageClasses")
+            yield Check("StorageClass", "unknown", "this user may not list StorageClasses")
         return
     for name in sorted(needs.storage_classes):
         message = "is there" if name in classes else "is missing: values name it"
@@ -181,7 +173,3 @@ def _storage(needs: Needs, found: Found) -> Iterator[Check]:
         default = next((name for name, is_default in classes.items() if is_default), "")
         message = f"{default} is the default" if default else "no StorageClass is the default, and charts have volumes"
         yield _check("StorageClass", message, "mark one as the default, or name one in the values", good=bool(default))
-
-
-def _check(name: str, message: str, hint: str, *, good: bool) -> Check:
-    return Check(name=name, state="ok" if good else "missing", message=message, hint="" if good else hint)

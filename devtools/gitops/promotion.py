@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from devtools.base.yaml_positions import KeyPath
 from devtools.config.settings_file.gitops import GitopsSettings
 from devtools.errors import ConfigError
-from devtools.redaction import hidden
+from devtools.redaction import hidden, hidden_at
 from devtools.redaction.text import without_secrets
+from devtools.upgrades.values import leaves
 
 Part = Literal["chart", "values", "images"]
 PARTS: tuple[Part, ...] = ("chart", "values", "images")
@@ -34,12 +35,7 @@ class Edit:
         return f"{'.'.join(map(str, self.path))}: {before}{self._shown(self.value)}"
 
     def _shown(self, value: Any) -> str:
-        for key in reversed(self.path):
-            value = {key: value}
-        value = hidden(value, without_secrets)
-        for key in self.path:
-            value = value[key]
-        return str(value)
+        return str(hidden_at(self.path, value, lambda values: hidden(values, without_secrets)))
 
 
 def source_of(settings: GitopsSettings, source: str, target: str) -> str:
@@ -82,16 +78,17 @@ def edits(
     `merged` are all values of the source: an image that only the target sets becomes the one that the source runs.
     `image_values` are dotted paths of image tags, besides those with usual names.
     """
-    found = [(path, value) for path, value in _leaves(source) if _part(path, value, image_values) in parts]
+    found = [(path, value) for path, value in leaves(source) if _part(path, value, image_values) in parts]
     if "images" in parts:
-        ours = {path for path, _ in _leaves(source)}
-        for path, value in _leaves(target):
+        ours = {path for path, _ in leaves(source)}
+        for path, value in leaves(target):
             if path not in ours and _part(path, value, image_values) == "images":
                 found.append((path, _at(merged, path)))
     return tuple(
         Edit(path=path, value=value, before=None if before is _MISSING else before, is_new=before is _MISSING)
         for path, value in found
-        if value is not _MISSING and not _is_same(before := _at(target, path), value)
+        # Not by `==`: true is not 1.
+        if value is not _MISSING and ((before := _at(target, path)) is _MISSING or repr(before) != repr(value))
     )
 
 
@@ -104,23 +101,9 @@ def _part(path: KeyPath, value: Any, image_values: Collection[str]) -> Part:
     return "images" if named or ".".join(map(str, path)) in image_values else "values"
 
 
-def _leaves(data: Mapping[str, Any], above: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
-    """Yield every value that is not a map with keys."""
-    for key, value in data.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, (*above, key))
-        else:
-            yield (*above, key), value
-
-
 def _at(data: Any, path: KeyPath) -> Any:
     for key in path:
         if not isinstance(data, Mapping) or key not in data:
             return _MISSING
         data = data[key]
     return data
-
-
-def _is_same(one: Any, other: Any) -> bool:
-    """Return whether two values are equal; true is not 1."""
-    return one is not _MISSING and repr(one) == repr(other)

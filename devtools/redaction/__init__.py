@@ -2,6 +2,6 @@
 
 from devtools.redaction.keys import HIDDEN, is_secret
 from devtools.redaction.redactor import Redactor
-from devtools.redaction.values import hidden, secret_values
+from devtools.redaction.values import hidden, hidden_at, secret_values
 
-__all__ = ["HIDDEN", "Redactor", "hidden", "is_secret", "secret_values"]
+__all__ = ["HIDDEN", "Redactor", "hidden", "hidden_at", "is_secret", "secret_values"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from devtools.redaction.keys import (
@@ -53,6 +53,19 @@ def hidden(value: Any, clean: Callable[[str], str]) -> Any:
         return clean(scalar) if isinstance(scalar, str) else scalar
 
     return _walk(value, Secrecy.PUBLIC, "", hide)
+
+
+def hidden_at(path: Sequence[Any], value: Any, hide: Callable[[Any], Any]) -> Any:
+    """Hide a value as at its path in values, because its keys determine whether it is secret."""
+    found = value
+    for key in reversed(path):
+        found = {key: found}
+    found = hide(found)
+    for key in path:
+        if not isinstance(found, Mapping):
+            break
+        found = found[key]
+    return found
 
 
 def _walk(value: Any, secrecy: Secrecy, key: str, act: Act, inside: Secrecy = Secrecy.PUBLIC) -> Any:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
 from devtools.base.machine_yaml import yaml_text
-from devtools.diff.difference import changes
+from devtools.diff.difference import ABSENT, changes, value_at
+from devtools.diff.effects import CRD
 from devtools.diff.managed_fields import Steps
 from devtools.model import Release
 from devtools.redaction import HIDDEN, Redactor
@@ -52,9 +54,9 @@ def _shown(rendering: StepRendering, redactor: Redactor | None) -> Iterator[tupl
 
 def _hidden(item: _Object, varying: Iterable[Steps], redactor: Redactor) -> _Object:
     """Return an object without secrets and without values that differ at each rendering."""
-    if item.get("kind") == "CustomResourceDefinition":
+    if item.get("kind") == CRD:
         return item
-    body = _copied(item)
+    body: dict[str, Any] = copy.deepcopy(dict(item))
     for steps in varying:
         _blank(body, steps)
     for part in ("data", "stringData") if item.get("kind") == "Secret" else ():
@@ -67,8 +69,8 @@ def _hidden(item: _Object, varying: Iterable[Steps], redactor: Redactor) -> _Obj
 def _blank(body: Any, steps: Steps) -> None:
     """Hide the value at a path, or the value around it if the path is not found."""
     for number, step in enumerate(steps):
-        below = _at(body, step)
-        if below is None:
+        below = value_at(body, (step,))
+        if below is None or below is ABSENT:
             return
         if number < len(steps) - 1 and isinstance(below, dict | list):
             body = below
@@ -78,22 +80,6 @@ def _blank(body: Any, steps: Steps) -> None:
         else:
             body[next(at for at, item in enumerate(body) if item is below)] = HIDDEN
             return
-
-
-def _at(body: Any, step: Any) -> Any:
-    if isinstance(body, dict):
-        return body.get(step) if isinstance(step, str) else None
-    if isinstance(step, int):
-        return body[step] if step < len(body) else None
-    if isinstance(step, tuple):
-        return next((item for item in body if all(item.get(key) == value for key, value in step)), None)
-    return None
-
-
-def _copied(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _copied(item) for key, item in value.items()}
-    return [_copied(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _name(item: _Object, release: Release) -> str:

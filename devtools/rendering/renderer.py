@@ -19,7 +19,7 @@ from devtools.helm.failures import HelmFailure, classify
 from devtools.model import Release
 from devtools.process.runner import Command, Result, Runner
 
-HOMES = {"HELM_CACHE_HOME": "cache", "HELM_CONFIG_HOME": "config", "HELM_DATA_HOME": "data", "KUBECACHEDIR": "kube"}
+_HOMES = {"HELM_CACHE_HOME": "cache", "HELM_CONFIG_HOME": "config", "HELM_DATA_HOME": "data", "KUBECACHEDIR": "kube"}
 _STDIN = Path("-")
 Input = TypeVar("Input")
 Output = TypeVar("Output")
@@ -122,8 +122,7 @@ class Renderer:
 
     @property
     def _helm(self) -> Helm:
-        env = {key: str(self.home / name) for key, name in HOMES.items()}
-        return Helm(program=self.program, kubeconfig=self.kubeconfig, context=self.context, env=env)
+        return Helm(program=self.program, kubeconfig=self.kubeconfig, context=self.context, env=homes(self.home))
 
     def _run(self, release: Release, command: Command) -> Result:
         result = self.runner.run(command)
@@ -134,6 +133,11 @@ class Renderer:
         if not result.ok:
             raise RenderingFailed(classify(result.stderr))
         return result
+
+
+def homes(directory: Path) -> dict[str, str]:
+    """Return the variables by which helm has its files below a directory."""
+    return {key: str(directory / name) for key, name in _HOMES.items()}
 
 
 @contextlib.contextmanager

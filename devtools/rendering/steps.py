@@ -9,13 +9,12 @@ from typing import Any
 from devtools.charts.crds import ChartObject
 from devtools.charts.packaged.prerequisites import prerequisites
 from devtools.charts.random_functions import Uses, uses_of
+from devtools.diff.effects import CRD
 from devtools.errors import ConfigError, DevtoolsError
 from devtools.kube.discovery import Resource
 from devtools.model import SYNCED, Action, Plan, ReleaseId, Step
 from devtools.planning.plan import behind
 from devtools.rendering.renderer import Capabilities, Rendered, Renderer, RenderingFailed
-
-_CRD = "CustomResourceDefinition"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +41,7 @@ def api_versions(objects: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     """Return the kinds that the CRDs among these objects will serve, as helm's capabilities name them."""
     found: dict[str, None] = {}
     for item in objects:
-        if item.get("kind") != _CRD:
+        if item.get("kind") != CRD:
             continue
         spec = item.get("spec") or {}
         for version in spec.get("versions") or ():
@@ -94,7 +93,12 @@ class _Steps:
         steps = [step for step in self._plan.steps if step.action in SYNCED and not step.sweep]
         looked = self._renderer.each(self._look, steps)
         uses = {step.id: found for step, found in zip(steps, looked, strict=True)}
-        for wave in self._waves(steps, {name for name, found in uses.items() if self._reads_cluster(found)}):
+        reading = {
+            name
+            for name, found in uses.items()
+            if not isinstance(found, ConfigError) and (found[0].live or found[0].capabilities)
+        }
+        for wave in self._waves(steps, reading):
             made = self._renderer.each(lambda step: self._render(step, uses[step.id]), wave)
             self._found |= {step.id: item for step, item in zip(wave, made, strict=True)}
         return {step.id: self._found[step.id] for step in steps}
@@ -117,10 +121,6 @@ class _Steps:
         except ConfigError as error:
             return error
 
-    @staticmethod
-    def _reads_cluster(found: tuple[Uses, tuple[ChartObject, ...]] | ConfigError) -> bool:
-        return not isinstance(found, ConfigError) and (found[0].live or found[0].capabilities)
-
     def _render(self, step: Step, found: tuple[Uses, tuple[ChartObject, ...]] | ConfigError) -> StepRendering:
         """Render one step."""
         if isinstance(found, ConfigError):
@@ -136,9 +136,7 @@ class _Steps:
         try:
             made = self._once(step, uses, crds)
             again = self._once(step, uses, crds).rendered if uses.random else None
-        except DevtoolsError as error:
-            if not isinstance(error, RenderingFailed):
-                raise
+        except RenderingFailed as error:
             return StepRendering(failure=error, crds=crds)
         return replace(made, again=again)
 

@@ -37,12 +37,12 @@ def recipients(data: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the recipients of a file, such as `age age1…` and `PGP FBC7…`, in the order of its metadata."""
     found: dict[str, None] = {}
     metadata = data.get(_METADATA)
-    for keys in _groups(metadata if isinstance(metadata, Mapping) else {}):
+    metadata = metadata if isinstance(metadata, Mapping) else {}
+    for keys in (metadata, *_maps(metadata, "key_groups")):  # one group's keys are in the metadata itself
         for kind, (name, fields) in _KEYS.items():
-            for entry in _listed(keys, kind):
-                if isinstance(entry, Mapping):
-                    parts = (str(entry[field]).strip("/") for field in fields if entry.get(field))
-                    found[f"{name} {'/'.join(parts)}"] = None
+            for entry in _maps(keys, kind):
+                parts = (str(entry[field]).strip("/") for field in fields if entry.get(field))
+                found[f"{name} {'/'.join(parts)}"] = None
     return tuple(found)
 
 
@@ -88,15 +88,10 @@ def _values(data: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in data.items() if key != _METADATA}
 
 
-def _groups(metadata: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the metadata itself, which has the keys if there is one group, then each of several groups."""
-    yield metadata
-    yield from (group for group in _listed(metadata, "key_groups") if isinstance(group, Mapping))
-
-
-def _listed(data: Mapping[str, Any], key: str) -> list[Any]:
+def _maps(data: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    """Return the maps in the list at a key."""
     value = data.get(key)
-    return value if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
 
 def _scalars(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from devtools.charts.contract import ChartContract, Crd, CrdVersion, Service, ServicePort, Workload
+from devtools.diff.effects import CRD
 from devtools.helm.commands import annotations_of
 from devtools.helm.record import KEEP
-from devtools.upgrades.crds import CRD
 
 _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
 SHORT = "rlsq"

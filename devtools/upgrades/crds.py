@@ -6,12 +6,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-CRD = "CustomResourceDefinition"
+from devtools.diff.effects import CRD
+
 _STAYS, _GOES = "it stays on the cluster", "Helm deletes it, and every object of its kind"
 _Versions = Mapping[str, Mapping[str, Any]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class CrdChange:
     """A CRD that only one version has, or whose versions or schemas differ."""
 
@@ -35,7 +36,7 @@ def compare_crds(
         if does == "remove":
             notes = (_STAYS if name in staying else _GOES,)
         if notes or does != "change":
-            found.append(CrdChange(name=name, does=does, before=_versions(one), after=_versions(other), notes=notes))
+            found.append(CrdChange(name, does, tuple(_shown(one)), tuple(_shown(other)), notes))
     return found
 
 
@@ -48,14 +49,11 @@ def _by_name(objects: Iterable[Mapping[str, Any]]) -> dict[str, _Versions]:
     }
 
 
-def _versions(versions: _Versions) -> tuple[str, ...]:
-    return tuple(f"{name}{_marks(one)}" for name, one in versions.items())
-
-
-def _marks(version: Mapping[str, Any]) -> str:
-    words = ["stored"] if version.get("storage") else []
-    words += [] if version.get("served") else ["not served"]
-    return f" ({', '.join(words)})" if words else ""
+def _shown(versions: _Versions) -> Iterator[str]:
+    """Yield the versions, such as `v1 (stored)`."""
+    for name, one in versions.items():
+        words = [*(["stored"] if one.get("storage") else []), *([] if one.get("served") else ["not served"])]
+        yield f"{name} ({', '.join(words)})" if words else name
 
 
 def _notes(old: _Versions, new: _Versions) -> Iterator[str]:

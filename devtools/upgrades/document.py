@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Any
 
+from devtools.redaction import hidden_at
 from devtools.upgrades.crds import CrdChange
-from devtools.upgrades.values import Path, Setting, ValueChange
+from devtools.upgrades.values import Setting, ValueChange
 from devtools.upgrades.versions import Change
 
 
@@ -36,25 +37,12 @@ def values_json(changes: Iterable[ValueChange], hide: Callable[[Any], Any]) -> l
         {
             "path": ".".join(one.path),
             "action": one.does,
-            "before": _hidden(one.path, one.before, hide),
-            "after": _hidden(one.path, one.after, hide),
+            "before": hidden_at(one.path, one.before, hide),
+            "after": hidden_at(one.path, one.after, hide),
             "set": _settings(one.settings),
         }
         for one in changes
     ]
-
-
-def _hidden(path: Path, value: Any, hide: Callable[[Any], Any]) -> Any:
-    """Hide a value as within its enclosing values, because its keys determine whether it is secret."""
-    nested = value
-    for key in reversed(path):
-        nested = {key: nested}
-    found = hide(nested)
-    for key in path:
-        if not isinstance(found, Mapping):
-            break
-        found = found[key]
-    return found
 
 
 def _settings(settings: Iterable[Setting]) -> list[dict[str, Any]]:

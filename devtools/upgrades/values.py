@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from devtools.errors import Location
@@ -42,7 +42,12 @@ def compare_values(
     Lists are compared as a whole, as Helm replaces them. A map that only one version has is one change.
     """
     known = tuple(settings)
-    return [_with_settings(change, known) for change in _changes(before, after, ())]
+    found = []
+    for change in _changes(before, after, ()):
+        at = change.path
+        own = tuple(one for one in known if one.path[: len(at)] == at or at[: len(one.path)] == one.path)
+        found.append(replace(change, settings=own))
+    return found
 
 
 def leaves(values: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:
@@ -66,9 +71,3 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any], path: Path) ->
             yield ValueChange(path=below, does="remove", before=old, after=None)
         elif type(old) is not type(new) or old != new:
             yield ValueChange(path=below, does="change", before=old, after=new)
-
-
-def _with_settings(change: ValueChange, settings: Iterable[Setting]) -> ValueChange:
-    at = change.path
-    found = tuple(one for one in settings if one.path[: len(at)] == at or at[: len(one.path)] == one.path)
-    return ValueChange(path=at, does=change.does, before=change.before, after=change.after, settings=found)

@@ -21,8 +21,9 @@ from devtools.kube.api_errors import CONFLICT, FORBIDDEN, NOT_FOUND
 from devtools.kube.client import ApiError, Kube
 from devtools.process.runner import Cancel
 from devtools.process.waiting import wait_until
+from devtools.readiness.rules import condition
+from devtools.releases.crds import CRDS
 
-PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 LABEL = "devtools.ameide.io/schema-check"
 _MANAGER = "devtools-schema-check"
 _PARALLEL = 4  # requests
@@ -116,10 +117,10 @@ def _with_crds(kube: Kube, objects: Sequence[Mapping[str, Any]], crds: Crds, cle
 
 def _is_absent(kube: Kube, name: str) -> bool:
     """Return whether no CRD of that name exists; wait if one is being removed."""
-    crd = kube.get(f"{PATH}/{name}")
+    crd = kube.get(f"{CRDS}/{name}")
     if crd and crd["metadata"].get("deletionTimestamp"):
         _await_removal(kube, [name])
-        crd = kube.get(f"{PATH}/{name}")
+        crd = kube.get(f"{CRDS}/{name}")
     return crd is None
 
 
@@ -132,7 +133,7 @@ def _create(kube: Kube, crd: Mapping[str, Any]) -> None:
         "metadata": {"name": metadata["name"], "labels": labels, "annotations": metadata.get("annotations") or {}},
         "spec": {key: value for key, value in crd["spec"].items() if key != "conversion"},
     }
-    kube.create(PATH, body, fieldManager=_MANAGER)
+    kube.create(CRDS, body, fieldManager=_MANAGER)
 
 
 def _await(kube: Kube, names: Iterable[str], cancel: Cancel) -> None:
@@ -145,15 +146,13 @@ def _await(kube: Kube, names: Iterable[str], cancel: Cancel) -> None:
 
 
 def _is_established(kube: Kube, name: str) -> bool:
-    crd = kube.get(f"{PATH}/{name}") or {}
-    conditions = (crd.get("status") or {}).get("conditions") or ()
-    return any(item.get("type") == "Established" and item.get("status") == "True" for item in conditions)
+    return condition(kube.get(f"{CRDS}/{name}") or {}, "Established").get("status") == "True"
 
 
 def _remove(kube: Kube, name: str) -> None:
     """Remove a CRD that this check created, unless another manager has applied it."""
     for _ in range(_ATTEMPTS):
-        crd = kube.get(f"{PATH}/{name}")
+        crd = kube.get(f"{CRDS}/{name}")
         if crd is None or not _is_ours(crd) or crd["metadata"].get("deletionTimestamp"):
             return
         names = crd["spec"]["names"]
@@ -161,7 +160,7 @@ def _remove(kube: Kube, name: str) -> None:
         if kube.metadata(f"/apis/{crd['spec']['group']}/{version}/{names['plural']}"):
             return
         try:
-            kube.delete(f"{PATH}/{name}", version=str(crd["metadata"]["resourceVersion"]))
+            kube.delete(f"{CRDS}/{name}", version=str(crd["metadata"]["resourceVersion"]))
         except ApiError as error:
             if error.status != CONFLICT:  # its status changes when the server starts to serve it
                 raise
@@ -173,7 +172,7 @@ def _await_removal(kube: Kube, names: Sequence[str]) -> None:
     """Wait until the server has removed the objects of CRDs, so that the next check can create them again."""
 
     def is_removed() -> bool:
-        there = {str(item["name"]): item for item in kube.metadata(PATH, labelSelector=LABEL)}
+        there = {str(item["name"]): item for item in kube.metadata(CRDS, labelSelector=LABEL)}
         return not any(there.get(name, {}).get("deletionTimestamp") for name in names)
 
     if names:
@@ -188,7 +187,7 @@ def _is_ours(crd: Mapping[str, Any]) -> bool:
 
 def _sweep(kube: Kube) -> None:
     """Remove CRDs that a killed check left more than an hour ago: a younger one may still be in use."""
-    for metadata in kube.metadata(PATH, labelSelector=LABEL):
+    for metadata in kube.metadata(CRDS, labelSelector=LABEL):
         made = str((metadata.get("labels") or {}).get(LABEL))
         if made.isdigit() and time.time() - int(made) > 3600:  # noqa: PLR2004 - seconds
             with contextlib.suppress(DevtoolsError):

@@ -14,9 +14,10 @@ from devtools.app.environment import App
 from devtools.app.exit_codes import run
 from devtools.clusters.provider import Cluster
 from devtools.commands.gitops.verify import Arguments, verify
-from devtools.gitops.schemas.server import LABEL, PATH
+from devtools.gitops.schemas.server import LABEL
 from devtools.kube.client import Kube
 from devtools.process.runner import Cancel
+from devtools.releases.crds import CRDS
 from tests.gitops.verify.support import CASES, Mistake, mistakes
 from tests.kits.crds import DIRECTORY, needs_crds
 
@@ -61,7 +62,7 @@ def test_the_api_server_takes_a_good_tree_and_keeps_nothing(tree: str, app: App,
     document = checked(app, CASES / tree, "server")
     assert document["findings"] == []
     assert document["schemas"]["by"] == f"API server {kube_of(cluster).version()}"
-    assert not kube_of(cluster).metadata(PATH, labelSelector=LABEL)
+    assert not kube_of(cluster).metadata(CRDS, labelSelector=LABEL)
 
 
 @pytest.mark.parametrize("tree", ["argocd", "flux"])
@@ -129,14 +130,14 @@ def test_a_crd_that_somebody_else_applies_meanwhile_stays(app: App, cluster: Clu
     crds = crds_of_directory(DIRECTORY, ["image.toolkit.fluxcd.io"])
     name = "imagepolicies.image.toolkit.fluxcd.io"
     item = {"apiVersion": "image.toolkit.fluxcd.io/v1", "kind": "ImagePolicy"}
-    assert kube.get(f"{PATH}/{name}") is None
+    assert kube.get(f"{CRDS}/{name}") is None
     try:
         with _with_crds(kube, [item], crds, kube):
             crd = crds["image.toolkit.fluxcd.io", "ImagePolicy"]
-            kube.apply(f"{PATH}/{name}", {key: crd[key] for key in ("apiVersion", "kind", "metadata", "spec")})
-        assert kube.get(f"{PATH}/{name}") is not None
+            kube.apply(f"{CRDS}/{name}", {key: crd[key] for key in ("apiVersion", "kind", "metadata", "spec")})
+        assert kube.get(f"{CRDS}/{name}") is not None
     finally:
-        kube.delete(f"{PATH}/{name}")
+        kube.delete(f"{CRDS}/{name}")
 
 
 @pytest.mark.cluster
@@ -160,4 +161,4 @@ def test_an_interruption_leaves_no_crd(app: App, cluster: Cluster) -> None:
     with pytest.raises(Interrupted):
         check(kube, [item], crds, kube_of(cluster))
     assert created == ["imagepolicies.image.toolkit.fluxcd.io"]
-    assert not kube_of(cluster).metadata(PATH, labelSelector=LABEL)
+    assert not kube_of(cluster).metadata(CRDS, labelSelector=LABEL)
