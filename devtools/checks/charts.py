@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from devtools.base.machine_yaml import json_for_yaml
-from devtools.checks.findings import Finding, of_lint, text_of
+from devtools.checks.findings import Finding, Shown, of_lint, text_of
 from devtools.errors import Interrupted, Location
 from devtools.helm.commands import Helm
 from devtools.process.runner import Command, Runner
@@ -20,9 +20,7 @@ from devtools.rendering.renderer import homes
 SUITES = "tests/*_test.yaml"
 
 
-def lint(
-    helm: Path, home: Path, runner: Runner, chart: Path, values: Mapping[str, Any], shown: Callable[[Path], Path]
-) -> list[Finding]:
+def lint(helm: Path, home: Path, runner: Runner, chart: Path, values: Mapping[str, Any], shown: Shown) -> list[Finding]:
     """Run `helm lint` on a chart's directory with these values."""
     command = Helm(program=helm, kubeconfig=Path(), context="", env=homes(home)).lint(chart)
     result = runner.run(replace(command, stdin=json_for_yaml(values).encode()))
@@ -36,7 +34,7 @@ def suites_of(chart: Path) -> list[Path]:
     return sorted(chart.glob(SUITES))
 
 
-def unittest(program: Path, home: Path, runner: Runner, chart: Path, shown: Callable[[Path], Path]) -> list[Finding]:
+def unittest(program: Path, home: Path, runner: Runner, chart: Path, shown: Shown) -> list[Finding]:
     """Run the helm-unittest suites of a chart's directory, on a copy: helm-unittest writes snapshots next to them."""
     copy = Path(tempfile.mkdtemp(dir=home)) / chart.name
     shutil.copytree(chart, copy)
@@ -54,7 +52,7 @@ def unittest(program: Path, home: Path, runner: Runner, chart: Path, shown: Call
     return [Finding(where=where, check="unittest", message=f"helm-unittest failed: {text}")]
 
 
-def _failures(report: Path, chart: Path, shown: Callable[[Path], Path]) -> Iterator[Finding]:
+def _failures(report: Path, chart: Path, shown: Shown) -> Iterator[Finding]:
     """Yield the failed tests of a JUnit report, at the lines that define them."""
     from xml.etree import ElementTree as ET
 
@@ -69,7 +67,7 @@ def _failures(report: Path, chart: Path, shown: Callable[[Path], Path]) -> Itera
         yield Finding(where=where, check="unittest", message=f"test '{name}' failed: {text}")
 
 
-def _described(name: str, chart: Path, shown: Callable[[Path], Path]) -> Location:
+def _described(name: str, chart: Path, shown: Shown) -> Location:
     """Return the place where a test is defined."""
     for path in suites_of(chart):
         for number, line in enumerate(text_of(path).splitlines(), 1):

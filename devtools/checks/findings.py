@@ -14,6 +14,7 @@ from devtools.model import Release
 
 Check = Literal["layers", "charts", "dependencies", "lint", "schema", "render", "objects", "unittest", "server"]
 KeyPath = tuple[str | int, ...]
+Shown = Callable[[Path], Path]  # returns how messages name a file
 _PLACE = re.compile(r"(?P<file>[\w.@-]+/(?:[^\s:()]+/)*[^\s:()/]+\.\w+)(?::(?P<line>\d+)(?::(?P<column>\d+))?)?")
 _YAML_LINE = re.compile(r"\bline (\d+)\b")
 _SCHEMA = "values don't meet the specifications of the schema"
@@ -52,9 +53,7 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(found.values(), key=lambda item: (str(item.where.file), item.where.line, item.where.column))
 
 
-def of_rendering(
-    text: str, release: Release, shown: Callable[[Path], Path], origins: Mapping[KeyPath, Location]
-) -> Iterator[Finding]:
+def of_rendering(text: str, release: Release, shown: Shown, origins: Mapping[KeyPath, Location]) -> Iterator[Finding]:
     """Yield findings for helm's message about a release: values that break a schema, or a template that fails."""
     if _SCHEMA in text:
         chart = text.partition("chart(s):")[2].strip().partition(":")[0]
@@ -80,7 +79,7 @@ def schema_errors(text: str) -> Iterator[tuple[tuple[str, ...], str]]:
         yield tuple(part for part in match["path"].split("/") if part), match["what"].strip()
 
 
-def place_of(text: str, chart: Path, shown: Callable[[Path], Path]) -> tuple[Location, str] | None:
+def place_of(text: str, chart: Path, shown: Shown) -> tuple[Location, str] | None:
     """Return the file of a chart that a message names, and the name it uses; None if no such file exists."""
     for match in _PLACE.finditer(text):
         inside = match["file"].partition("/")[2]
@@ -94,7 +93,7 @@ def place_of(text: str, chart: Path, shown: Callable[[Path], Path]) -> tuple[Loc
     return None
 
 
-def of_lint(text: str, chart: Path, shown: Callable[[Path], Path]) -> Iterator[Finding]:
+def of_lint(text: str, chart: Path, shown: Shown) -> Iterator[Finding]:
     """Yield the errors and warnings that `helm lint` printed of a chart's directory."""
     for line in text.splitlines():
         match = _LINT.match(line.strip())

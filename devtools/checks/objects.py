@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from devtools.base.machine_yaml import json_for_yaml
 from devtools.base.open_file import read_source
 from devtools.charts.packaged.manifests import place_in
 from devtools.charts.packaged.source_files import MANIFESTS
-from devtools.checks.findings import Check, Finding, line_of, text_of
+from devtools.checks.findings import Check, Finding, Shown, line_of, text_of
 from devtools.checks.kubeconform import Fault, faults_of
 from devtools.diff.effects import CRD
 from devtools.errors import Location
@@ -39,7 +39,7 @@ class Made:
         """Its name in messages: `Deployment/web`."""
         return f"{self.body.get('kind')}/{(self.body.get('metadata') or {}).get('name')}"
 
-    def finding(self, check: Check, message: str, path: Sequence[str], shown: Callable[[Path], Path]) -> Finding:
+    def finding(self, check: Check, message: str, path: Sequence[str], shown: Shown) -> Finding:
         """Return a finding at the line of the template that most likely writes this field."""
         file = self.release.chart.path / self.source
         where = self.release.where
@@ -68,7 +68,7 @@ def conform(
     schemas: Mapping[str, Mapping[str, Any]],
     objects: Sequence[Made],
     home: Path,
-    shown: Callable[[Path], Path],
+    shown: Shown,
 ) -> list[Finding]:
     """Validate objects against schemas with kubeconform, equal objects once; schemas go below `home`."""
     groups: dict[str, list[Made]] = {}
@@ -83,7 +83,7 @@ def conform(
     return found + [_finding(fault, item, shown) for fault in faults for item in every[fault.index]]
 
 
-def _finding(fault: Fault, item: Made, shown: Callable[[Path], Path]) -> Finding:
+def _finding(fault: Fault, item: Made, shown: Shown) -> Finding:
     """Return kubeconform's findings, without secrets."""
     redactor = Redactor()
     redactor.learn(item.body)

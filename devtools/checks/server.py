@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from devtools.base.machine_yaml import json_for_yaml
-from devtools.checks.findings import Finding
+from devtools.checks.findings import Finding, Shown
 from devtools.checks.objects import Made
 from devtools.errors import Interrupted
 from devtools.helm.rejections import without_values
@@ -25,9 +24,7 @@ _LOOK = 0.2  # seconds between polls
 _FIELD = re.compile(r"\.?((?:spec|data|metadata|rules|roleRef|subjects|webhooks)(?:[.\[][\w\"=.\[\]-]*)?)")
 
 
-def rehearsed(
-    kube: Kube, objects: Sequence[Made], crds: Sequence[Mapping[str, Any]], shown: Callable[[Path], Path]
-) -> list[Finding]:
+def rehearsed(kube: Kube, objects: Sequence[Made], crds: Sequence[Mapping[str, Any]], shown: Shown) -> list[Finding]:
     """Apply every object in a strict dry run, after creating its CRDs and namespaces for real."""
     groups: dict[str, list[Made]] = {}
     for item in objects:

@@ -45,18 +45,14 @@ from devtools.redaction import Redactor
 from devtools.redaction.origin import marked_at
 from devtools.releases.recovery import Revision, basis
 from devtools.rendering.renderer import Hook, Rendered
-from devtools.rendering.steps import StepRendering
+from devtools.rendering.steps import Renderings, StepRendering, Values
 
 _OURS = "devtools"  # the field manager of objects in `crds/`
 _NO_DRY_RUN = "does not support dry run"
 
 
 def predict(
-    kube: Kube | None,
-    plan: Plan,
-    renderings: Mapping[ReleaseId, StepRendering],
-    values: Mapping[ReleaseId, Mapping[str, Any]],
-    cancel: Cancel,
+    kube: Kube | None, plan: Plan, renderings: Renderings, values: Values, cancel: Cancel
 ) -> list[ReleaseChange]:
     """Predict every step that changes something, in the plan's order; without a cluster everything is added.
 
@@ -76,12 +72,7 @@ class _Prediction(LiveObjects):
         super().__init__(kube, cancel)
         self._stack, self._coming = stack, coming
 
-    def of(
-        self,
-        steps: Sequence[Step],
-        renderings: Mapping[ReleaseId, StepRendering],
-        values: Mapping[ReleaseId, Mapping[str, Any]],
-    ) -> list[ReleaseChange]:
+    def of(self, steps: Sequence[Step], renderings: Renderings, values: Values) -> list[ReleaseChange]:
         """See `predict`."""
         known = self.revisions({step.release.namespace for step in steps})
         with ThreadPoolExecutor(PARALLEL, thread_name_prefix="predict") as pool:
@@ -242,7 +233,7 @@ def _hooks(rendering: StepRendering, step: Step) -> tuple[Hook, ...]:
     return tuple(hook for hook in hooks if any(event.endswith(f"-{step.action.value}") for event in hook.events))
 
 
-def _on_empty(step: Step, rendering: StepRendering, values: Mapping[ReleaseId, Mapping[str, Any]]) -> ReleaseChange:
+def _on_empty(step: Step, rendering: StepRendering, values: Values) -> ReleaseChange:
     """Predict a step on a cluster that does not exist yet."""
     if rendering.failure or rendering.rendered is None:
         return ReleaseChange(step=step, problem=rendering.failure.message if rendering.failure else "")

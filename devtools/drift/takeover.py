@@ -25,11 +25,11 @@ from devtools.helm.rejections import without_values
 from devtools.helm.revision import declared
 from devtools.kube.api_errors import FORBIDDEN, NOT_FOUND
 from devtools.kube.client import ApiError, Kube
-from devtools.model import Action, Ignore, ReleaseId, Step
+from devtools.model import Action, Ignore, Step
 from devtools.process.runner import Cancel
 from devtools.redaction import Redactor
 from devtools.releases.recovery import Revision, basis
-from devtools.rendering.steps import StepRendering
+from devtools.rendering.steps import Renderings, StepRendering, Values
 
 Controller = Literal["argocd", "flux"]
 MANAGERS: Mapping[Controller, str] = {"argocd": "argocd-controller", "flux": "helm-controller"}
@@ -56,12 +56,7 @@ class Takeover:
 
 
 def take_over(
-    kube: Kube,
-    steps: Sequence[Step],
-    renderings: Mapping[ReleaseId, StepRendering],
-    values: Mapping[ReleaseId, Mapping[str, Any]],
-    controller: Controller,
-    cancel: Cancel,
+    kube: Kube, steps: Sequence[Step], renderings: Renderings, values: Values, controller: Controller, cancel: Cancel
 ) -> list[Takeover]:
     """Return a controller's effect on each release; writes nothing."""
     return _Look(kube, cancel, controller).of(steps, renderings, values)
@@ -75,12 +70,7 @@ class _Look(LiveObjects):
         self._controller: Controller = controller
         self._manager = MANAGERS[controller]
 
-    def of(
-        self,
-        steps: Sequence[Step],
-        renderings: Mapping[ReleaseId, StepRendering],
-        values: Mapping[ReleaseId, Mapping[str, Any]],
-    ) -> list[Takeover]:
+    def of(self, steps: Sequence[Step], renderings: Renderings, values: Values) -> list[Takeover]:
         """See `take_over`."""
         known = self.revisions({step.release.namespace for step in steps})
         with ThreadPoolExecutor(PARALLEL, thread_name_prefix="takeover") as pool:

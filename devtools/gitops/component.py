@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 from devtools.config.tenants import Tenant
 from devtools.model import Release, ReleaseId
@@ -120,6 +120,11 @@ class Component:
     def note(self, message: str) -> Note:
         """Return a note about this component."""
         return Note(message, f"{self.environment}/{self.release.id}")
+
+
+Components = Mapping[str, Sequence[Component]]  # by environment, in the order of waves
+Files = dict[PurePosixPath, bytes]  # by path
+Object = dict[str, Any]  # of Kubernetes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

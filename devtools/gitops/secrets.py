@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from devtools.errors import Problem
-from devtools.gitops.component import Component, Note
+from devtools.gitops.component import Component, Note, Object
 from devtools.model import Stack
 
 API_VERSION = "external-secrets.io/v1"
 
 
-def external_secrets(component: Component) -> dict[str, dict[str, Any]]:
+def external_secrets(component: Component) -> dict[str, Object]:
     """Return the ExternalSecrets of a component, by the names of their Secrets."""
     return {
         name: external_secret(
@@ -41,7 +40,7 @@ def secret_notes(components: Iterable[Component]) -> Iterable[Note]:
             yield component.note(f"no ExternalSecret is exported for {', '.join(names)}: make them otherwise")
 
 
-def external_secret(name: str, namespace: str, key: str, store: str) -> dict[str, Any]:
+def external_secret(name: str, namespace: str, key: str, store: str) -> Object:
     """Return the ExternalSecret that makes a Secret from everything that the store has under a key."""
     spec = {
         "refreshInterval": "1h",

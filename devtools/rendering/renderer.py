@@ -115,9 +115,7 @@ class Renderer:
         except (ValueError, AttributeError, TypeError) as error:
             raise RenderingFailed(classify("Error: helm's output is not a release")) from error
         return Rendered(
-            text=text,
-            objects=_parsed(text),
-            hooks=tuple(Hook(events=hook_events(item), object=item) for item in found),
+            text=text, objects=_parsed(text), hooks=tuple(Hook(events=hook_events(item), object=item) for item in found)
         )
 
     @property

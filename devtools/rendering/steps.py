@@ -16,6 +16,8 @@ from devtools.model import SYNCED, Action, Plan, ReleaseId, Step
 from devtools.planning.plan import behind
 from devtools.rendering.renderer import Capabilities, Rendered, Renderer, RenderingFailed
 
+Values = Mapping[ReleaseId, Mapping[str, Any]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepRendering:
@@ -37,6 +39,9 @@ class StepRendering:
         return api_versions([*(item.data for item in self.crds), *rendered])
 
 
+Renderings = Mapping[ReleaseId, StepRendering]
+
+
 def api_versions(objects: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     """Return the kinds that the CRDs among these objects will serve, as helm's capabilities name them."""
     found: dict[str, None] = {}
@@ -54,7 +59,7 @@ def api_versions(objects: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
 def render_steps(
     renderer: Renderer,
     plan: Plan,
-    values: Mapping[ReleaseId, Mapping[str, Any]],
+    values: Values,
     served: Sequence[Resource] | None,
     kube_version: str = "",
     memory: MutableMapping[Any, StepRendering] | None = None,
@@ -75,7 +80,7 @@ class _Steps:
         self,
         renderer: Renderer,
         plan: Plan,
-        values: Mapping[ReleaseId, Mapping[str, Any]],
+        values: Values,
         served: Sequence[Resource] | None,
         kube_version: str,
         memory: MutableMapping[Any, StepRendering],

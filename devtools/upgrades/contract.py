@@ -128,11 +128,7 @@ def _ordered(contract: ChartContract) -> ChartContract:
 
 def _crd_keys(crd: Crd) -> dict[str, Any]:
     versions = [
-        {
-            "name": one.name,
-            **({} if one.served else {"served": False}),
-            **({"storage": True} if one.storage else {}),
-        }
+        {"name": one.name, **({} if one.served else {"served": False}), **({"storage": True} if one.storage else {})}
         for one in crd.versions
     ]
     keys = {"group": crd.group, "kind": crd.kind, "plural": crd.plural, "scope": crd.scope}

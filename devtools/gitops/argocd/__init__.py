@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import PurePosixPath
-from typing import Any
 
 from devtools.config.settings_file.gitops import GitopsSettings
 from devtools.errors import ConfigError
@@ -17,7 +15,7 @@ from devtools.gitops.argocd.repositories import repository_notes, repository_sec
 from devtools.gitops.argocd.sets import application_set
 from devtools.gitops.argocd.spec import SECRETS, component_data, value_files
 from devtools.gitops.argocd.tenants import tenant_notes
-from devtools.gitops.component import Component, Export, ExportOptions, Note
+from devtools.gitops.component import Component, Components, Export, ExportOptions, Files, Note, Object
 from devtools.gitops.components import check_names
 from devtools.gitops.secrets import external_secrets
 
@@ -27,12 +25,7 @@ _DEFAULT_TIMEOUT = 300.0
 _APPLY = "Apply it once: kubectl apply --server-side --namespace argocd --filename"
 
 
-def export_argocd(
-    stack: str,
-    components: Mapping[str, Sequence[Component]],
-    settings: GitopsSettings,
-    options: ExportOptions,
-) -> Export:
+def export_argocd(stack: str, components: Components, settings: GitopsSettings, options: ExportOptions) -> Export:
     """Return the export of environments for Argo CD."""
     if options.layout not in LAYOUTS:
         raise ConfigError(f"layout {options.layout} is for Flux", hint=f"choose --layout {' or '.join(LAYOUTS)}")
@@ -42,7 +35,7 @@ def export_argocd(
         for name, members in components.items()
     }
     _check_application_names(components, context)
-    files: dict[PurePosixPath, bytes] = {}
+    files: Files = {}
     for name, members in components.items():
         files |= _environment_files(name, members, context)
     for name, project in projects(components, context).items():
@@ -66,7 +59,7 @@ def export_argocd(
     return Export(files=files, notes=(*notes, *more))
 
 
-def _check_application_names(components: Mapping[str, Sequence[Component]], context: Context) -> None:
+def _check_application_names(components: Components, context: Context) -> None:
     """Raise ConfigError if two Applications have the same name: one Argo CD holds those of every environment."""
     first: dict[str, Component] = {}
     for members in components.values():
@@ -79,9 +72,9 @@ def _check_application_names(components: Mapping[str, Sequence[Component]], cont
                 raise ConfigError(f"two Applications would be named {name}: {one} and {two}", hint="rename a release")
 
 
-def _environment_files(name: str, members: Sequence[Component], context: Context) -> dict[PurePosixPath, bytes]:
+def _environment_files(name: str, members: Sequence[Component], context: Context) -> Files:
     environment = context.settings.environments[name]
-    files: dict[PurePosixPath, bytes] = {}
+    files: Files = {}
     in_waves = environment.order == "waves"
     for component in members:
         directory = context.layout.directory_of(component)
@@ -99,9 +92,7 @@ def _environment_files(name: str, members: Sequence[Component], context: Context
     return files
 
 
-def _config_files(
-    context: Context, lua: Mapping[tuple[str, str], str], components: Mapping[str, Sequence[Component]]
-) -> dict[PurePosixPath, bytes]:
+def _config_files(context: Context, lua: Mapping[tuple[str, str], str], components: Components) -> Files:
     """Return the required settings of Argo CD's own configuration."""
     orders = {context.settings.environments[name].order for name in components}
     health = {f"resource.customizations.health.{group}_{kind}": text for (group, kind), text in lua.items()}
@@ -117,7 +108,7 @@ def _config_files(
     }
 
 
-def _config_map(name: str, data: Mapping[str, str]) -> dict[str, Any]:
+def _config_map(name: str, data: Mapping[str, str]) -> Object:
     labels = {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "argocd"}
     metadata = {"name": name, "namespace": NAMESPACE, "labels": labels}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(data)}

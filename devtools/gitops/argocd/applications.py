@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from devtools.config.settings_file.gitops import GitopsEnvironment
 from devtools.gitops.argocd.context import (
     COMPARED,
@@ -16,12 +14,12 @@ from devtools.gitops.argocd.context import (
     finalizers,
 )
 from devtools.gitops.argocd.spec import application_spec
-from devtools.gitops.component import Component
+from devtools.gitops.component import Component, Object
 
 SYNC_WAVE = "argocd.argoproj.io/sync-wave"
 
 
-def application(component: Component, environment: GitopsEnvironment, context: Context) -> dict[str, Any]:
+def application(component: Component, environment: GitopsEnvironment, context: Context) -> Object:
     """Return a component's Application; its sync wave orders it in the one that deploys it."""
     return argocd_object(
         "Application",
@@ -33,7 +31,7 @@ def application(component: Component, environment: GitopsEnvironment, context: C
     )
 
 
-def app_of_apps(environment: GitopsEnvironment, context: Context) -> dict[str, Any]:
+def app_of_apps(environment: GitopsEnvironment, context: Context) -> Object:
     """Return the Application that deploys an environment's Applications, wave after wave."""
     path = context.path(context.layout.applications / environment.name)
     automated = {"prune": environment.prune == "auto", "selfHeal": True}
@@ -47,7 +45,7 @@ def app_of_apps(environment: GitopsEnvironment, context: Context) -> dict[str, A
     )
 
 
-def root(context: Context) -> dict[str, Any]:
+def root(context: Context) -> Object:
     """Return the Application that deploys the projects and the sets of every environment.
 
     It has no finalizer: a cascading deletion would delete all Applications at once, in no order, and would delete its
@@ -66,14 +64,8 @@ def root(context: Context) -> dict[str, Any]:
 
 
 def _deploys_applications(
-    name: str,
-    source: dict[str, Any],
-    policy: dict[str, Any],
-    context: Context,
-    *,
-    options: tuple[str, ...],
-    cascades: bool,
-) -> dict[str, Any]:
+    name: str, source: Object, policy: Object, context: Context, *, options: tuple[str, ...], cascades: bool
+) -> Object:
     source = {"repoURL": context.settings.repository, "targetRevision": context.settings.revision, **source}
     spec = {
         "project": context.own_project,

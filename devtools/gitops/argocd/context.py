@@ -11,7 +11,7 @@ from typing import Any
 from devtools.base.machine_yaml import yaml_text
 from devtools.config.settings_file.gitops import GitopsEnvironment, GitopsSettings
 from devtools.gitops.argocd.layout import LAYOUTS, Layout
-from devtools.gitops.component import LABEL, Component, ExportOptions
+from devtools.gitops.component import LABEL, Component, ExportOptions, Object
 
 NAMESPACE = "argocd"
 API_VERSION = "argoproj.io/v1alpha1"
@@ -52,7 +52,7 @@ class Context:
         return f"{component.environment}-{component.name}" if several else component.name
 
 
-def argocd_object(kind: str, name: str, spec: Mapping[str, Any], **metadata: Any) -> dict[str, Any]:
+def argocd_object(kind: str, name: str, spec: Mapping[str, Any], **metadata: Any) -> Object:
     """Return an object in Argo CD's namespace."""
     metadata = {"name": name, "namespace": NAMESPACE, **metadata}
     return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}

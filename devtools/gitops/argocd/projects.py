@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from devtools.gitops.argocd.applications import SYNC_WAVE
 from devtools.gitops.argocd.context import IN_CLUSTER, NAMESPACE, Context, argocd_object, destination
 from devtools.gitops.argocd.spec import repository_of
-from devtools.gitops.component import Component
+from devtools.gitops.component import Component, Components, Object
 
 _OPERATORS = (
     ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"),
@@ -22,7 +21,7 @@ _OPERATORS = (
 """Cluster-scoped kinds of operators, which a chart that is not on this disk may contain."""
 
 
-def projects(components: Mapping[str, Sequence[Component]], context: Context) -> Mapping[str, dict[str, Any]]:
+def projects(components: Components, context: Context) -> Mapping[str, Object]:
     """Return the AppProjects of all components by name, and the one of the Applications that deploy Applications."""
     members: dict[str, list[Component]] = {}
     for items in components.values():
@@ -32,7 +31,7 @@ def projects(components: Mapping[str, Sequence[Component]], context: Context) ->
     return found | {context.own_project: _own_project(context)}
 
 
-def _project(name: str, components: Sequence[Component], context: Context) -> dict[str, Any]:
+def _project(name: str, components: Sequence[Component], context: Context) -> Object:
     repositories = {context.settings.repository} | {repository_of(component) for component in components}
     return _object(
         name,
@@ -48,7 +47,7 @@ def _project(name: str, components: Sequence[Component], context: Context) -> di
     )
 
 
-def _own_project(context: Context) -> dict[str, Any]:
+def _own_project(context: Context) -> Object:
     kinds = [{"group": "argoproj.io", "kind": kind} for kind in ("AppProject", "Application", "ApplicationSet")]
     if context.settings.secret_store and context.settings.credentials:
         kinds.append({"group": "external-secrets.io", "kind": "ExternalSecret"})
@@ -64,7 +63,7 @@ def _own_project(context: Context) -> dict[str, Any]:
     )
 
 
-def _object(name: str, spec: dict[str, Any]) -> dict[str, Any]:
+def _object(name: str, spec: Object) -> Object:
     """Return a project, with a sync wave before its Applications."""
     return argocd_object("AppProject", name, spec, annotations={SYNC_WAVE: "-1"})
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from devtools.gitops.argocd.context import NAMESPACE, Context
-from devtools.gitops.component import Component, Note
+from devtools.gitops.component import Component, Note, Object
 from devtools.gitops.secrets import external_secret
 
 APPLICATION = "argocd"  # in keys of the secret store
@@ -20,21 +19,17 @@ def private_repositories(components: Iterable[Component], context: Context) -> M
     return {url: used[url] for url in context.settings.credentials if url in used}
 
 
-def repository_secrets(components: Iterable[Component], context: Context) -> dict[str, dict[str, Any]]:
+def repository_secrets(components: Iterable[Component], context: Context) -> dict[str, Object]:
     """Return an ExternalSecret for each private repository, by its name; none without a secret store."""
     store, team = context.settings.secret_store, context.settings.team
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Object] = {}
     for url, kind in private_repositories(components, context).items() if store else ():
         name = context.settings.credentials[url]
         secret = external_secret(name, NAMESPACE, f"{SHARED}/{team}/{APPLICATION}/{name}", store)
         data = {"type": "git" if kind == "git" else "helm", "url": url.removeprefix("oci://")}
         data |= {"enableOCI": "true", "name": name} if kind == "oci" else {"name": name} if kind == "helm" else {}
         labels = {"argocd.argoproj.io/secret-type": "repository"}
-        secret["spec"]["target"]["template"] = {
-            "mergePolicy": "Merge",
-            "metadata": {"labels": labels},
-            "data": data,
-        }
+        secret["spec"]["target"]["template"] = {"mergePolicy": "Merge", "metadata": {"labels": labels}, "data": data}
         found[name] = secret
     return found
 

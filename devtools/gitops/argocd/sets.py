@@ -5,20 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from devtools.base.open_file import read_file
 from devtools.config.settings_file.gitops import GitopsEnvironment
 from devtools.gitops.argocd.context import COMPARED, WAVE, Context, argocd_object, destination, finalizers
 from devtools.gitops.argocd.spec import PRUNE_OPTIONS, sync_policy
-from devtools.gitops.component import LABEL, Component
+from devtools.gitops.component import LABEL, Component, Object
 
 
-def application_set(
-    environment: GitopsEnvironment, components: Sequence[Component], context: Context
-) -> dict[str, Any]:
+def application_set(environment: GitopsEnvironment, components: Sequence[Component], context: Context) -> Object:
     """Return the ApplicationSet of an environment's components."""
-    spec: dict[str, Any] = {
+    spec: Object = {
         "goTemplate": True,
         "goTemplateOptions": ["missingkey=error"],
         "generators": _generators(environment, context),
@@ -32,7 +29,7 @@ def application_set(
     return argocd_object("ApplicationSet", f"{context.stack}-{environment.name}", spec)
 
 
-def _generators(environment: GitopsEnvironment, context: Context) -> list[dict[str, Any]]:
+def _generators(environment: GitopsEnvironment, context: Context) -> list[Object]:
     """Return the git files generator, with one of clusters if labels select them."""
     pattern = context.layout.components(environment.name, "*", "*") / "component.yaml"
     git = {
@@ -45,7 +42,7 @@ def _generators(environment: GitopsEnvironment, context: Context) -> list[dict[s
     if not environment.cluster.labels and not context.layout.copies_values:
         return [git]
     if not environment.cluster.labels:
-        clusters: dict[str, Any] = {"list": {"elements": [{"cluster": next(iter(destination(environment).values()))}]}}
+        clusters: Object = {"list": {"elements": [{"cluster": next(iter(destination(environment).values()))}]}}
         return [{"matrix": {"generators": [git, clusters]}}]
     # The first generator's keys win over the second's, which has a `name` and a `project` of its own.
     values = {"cluster": "{{ .nameNormalized }}", "server": "{{ .server }}"}
@@ -53,7 +50,7 @@ def _generators(environment: GitopsEnvironment, context: Context) -> list[dict[s
     return [{"matrix": {"generators": [git, clusters]}}]
 
 
-def _set_policy(environment: GitopsEnvironment) -> dict[str, Any]:
+def _set_policy(environment: GitopsEnvironment) -> Object:
     """Return the policy for the Application of a component that is no longer declared.
 
     By default the set would delete it and everything it deployed, without approval.
@@ -62,13 +59,13 @@ def _set_policy(environment: GitopsEnvironment) -> dict[str, Any]:
     return {"applicationsSync": "sync" if environment.prune == "auto" else "create-update", **never}
 
 
-def _step(wave: int, environment: GitopsEnvironment) -> dict[str, Any]:
+def _step(wave: int, environment: GitopsEnvironment) -> Object:
     """Return the step of a wave; a manual environment updates no Application by itself."""
-    step: dict[str, Any] = {"matchExpressions": [{"key": WAVE, "operator": "In", "values": [str(wave)]}]}
+    step: Object = {"matchExpressions": [{"key": WAVE, "operator": "In", "values": [str(wave)]}]}
     return step | ({"maxUpdate": 0} if environment.sync == "manual" else {})
 
 
-def _template(environment: GitopsEnvironment, context: Context) -> dict[str, Any]:
+def _template(environment: GitopsEnvironment, context: Context) -> Object:
     """Return the template, which has only strings."""
     by_labels = bool(environment.cluster.labels)
     cluster = {"server": "{{ .values.server }}"} if by_labels else destination(environment)

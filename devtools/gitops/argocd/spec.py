@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from devtools.base.machine_yaml import merged, yaml_text
 from devtools.config.settings_file.gitops import GitopsEnvironment
 from devtools.gitops.argocd.context import Context, component_labels, destination
-from devtools.gitops.component import Component, ValueFile
+from devtools.gitops.component import Component, Object, ValueFile
 from devtools.model import Ignore
 
 POST_SYNC = "post-sync.yaml"  # next to component.yaml
@@ -17,7 +15,7 @@ OWN = ("source", "sources", "syncPolicy", "ignoreDifferences", "destination")
 """Keys of an Application's spec that a set makes from other keys of component.yaml."""
 
 
-def component_data(component: Component, environment: GitopsEnvironment, context: Context) -> dict[str, Any]:
+def component_data(component: Component, environment: GitopsEnvironment, context: Context) -> Object:
     """Return the content of component.yaml, which ApplicationSets read."""
     chart = component.chart.source
     place = {"path": chart.path} if chart.kind == "git" else {"chart": chart.chart, "version": chart.version}
@@ -61,7 +59,7 @@ def sync_options(component: Component) -> list[str]:
     ]
 
 
-def ignore_differences(ignored: tuple[Ignore, ...]) -> list[dict[str, Any]]:
+def ignore_differences(ignored: tuple[Ignore, ...]) -> list[Object]:
     """Return the fields that other managers set; Argo CD writes `*` for any group."""
     return [
         {
@@ -91,9 +89,9 @@ def secrets_path(component: Component, context: Context) -> str:
     return context.path(context.layout.directory_of(component) / SECRETS) if component.release.secrets else ""
 
 
-def helm_options(component: Component, context: Context) -> dict[str, Any]:
+def helm_options(component: Component, context: Context) -> Object:
     """Return the other options that Argo CD passes to Helm."""
-    options: dict[str, Any] = {}
+    options: Object = {}
     if component.skips_crds:
         options["skipCrds"] = True
     source = component.chart.source
@@ -102,7 +100,7 @@ def helm_options(component: Component, context: Context) -> dict[str, Any]:
     return options
 
 
-def source_of(component: Component, context: Context) -> dict[str, Any]:
+def source_of(component: Component, context: Context) -> Object:
     """Return `source`, or `sources` if the values are in another repository than the chart."""
     chart = component.chart.source
     helm = {"releaseName": component.release.name, "ignoreMissingValueFiles": False}
@@ -124,17 +122,17 @@ def source_of(component: Component, context: Context) -> dict[str, Any]:
     return {"sources": [main | {"helm": helm | referenced}, values]}
 
 
-def sync_policy(environment: GitopsEnvironment, options: list[str]) -> dict[str, Any]:
+def sync_policy(environment: GitopsEnvironment, options: list[str]) -> Object:
     """Return the sync policy of an environment's Applications."""
     options = [*options, *PRUNE_OPTIONS[environment.prune]]
-    policy: dict[str, Any] = {}
+    policy: Object = {}
     if environment.sync == "auto":
         policy["automated"] = {"prune": environment.prune != "never", "selfHeal": True}
     retry = {"limit": 5, "backoff": {"duration": "10s", "factor": 2, "maxDuration": "3m"}}
     return policy | {"retry": retry, "syncOptions": options}
 
 
-def extra_spec(component: Component, environment: GitopsEnvironment, context: Context) -> dict[str, Any]:
+def extra_spec(component: Component, environment: GitopsEnvironment, context: Context) -> Object:
     """Return the part of the spec in component.yaml that the set does not make from its other keys.
 
     For a key in both, the release's `argocd` is merged over the set's result.
@@ -145,9 +143,9 @@ def extra_spec(component: Component, environment: GitopsEnvironment, context: Co
     }
 
 
-def application_spec(component: Component, environment: GitopsEnvironment, context: Context) -> dict[str, Any]:
+def application_spec(component: Component, environment: GitopsEnvironment, context: Context) -> Object:
     """Return the spec of a component's Application, with the release's `argocd` merged over it."""
-    spec: dict[str, Any] = {
+    spec: Object = {
         "project": component.project,
         **source_of(component, context),
         "destination": {**destination(environment), "namespace": component.release.namespace},

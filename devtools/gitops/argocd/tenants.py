@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from devtools.config.tenants import Tenant
-from devtools.gitops.component import LABEL, Component, Note, Place, ValueFile
+from devtools.gitops.component import LABEL, Component, Components, Note, Place, ValueFile
 
 
 def with_tenants(
-    components: Mapping[str, Sequence[Component]], tenants: Sequence[Tenant], stack: str, place: Place
+    components: Components, tenants: Sequence[Tenant], stack: str, place: Place
 ) -> dict[str, tuple[Component, ...]]:
     """Return components and, after those of the same wave, the tenants' own of each environment."""
     found = {}
@@ -25,7 +25,7 @@ def with_tenants(
     return found
 
 
-def tenant_notes(components: Mapping[str, Sequence[Component]], tenants: Sequence[Tenant]) -> Iterable[Note]:
+def tenant_notes(components: Components, tenants: Sequence[Tenant]) -> Iterable[Note]:
     """Yield notes about the parts of tenants that an export for Argo CD leaves out."""
     for tenant in tenants:
         if tenant.quota or tenant.members:

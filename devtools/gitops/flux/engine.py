@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any
 
 from devtools.config.settings_file.gitops import GitopsSettings
 from devtools.errors import ConfigError
-from devtools.gitops.component import LABEL, Component, Export, ExportOptions, Note
+from devtools.gitops.component import LABEL, Components, Export, ExportOptions, Files, Note, Object
 from devtools.gitops.flux.environment import Environment, Layer
 from devtools.gitops.flux.images import image_objects
 from devtools.gitops.flux.infra import infra_files
@@ -24,16 +22,11 @@ _RENAMED = [
 ]
 
 
-def export_flux(
-    stack: str,
-    components: Mapping[str, Sequence[Component]],
-    settings: GitopsSettings,
-    options: ExportOptions,
-) -> Export:
+def export_flux(stack: str, components: Components, settings: GitopsSettings, options: ExportOptions) -> Export:
     """Return the export of environments for Flux."""
     if options.layout == "addons":
         raise ConfigError("layout addons is for Argo CD", hint="choose --layout components or infra")
-    files: dict[PurePosixPath, bytes] = {}
+    files: Files = {}
     notes: list[Note] = []
     for name, members in components.items():
         environment = Environment(stack, settings.environments[name], members, settings, options)
@@ -49,7 +42,7 @@ def export_flux(
     return Export(files=files, notes=tuple(notes))
 
 
-def component_files(environment: Environment) -> dict[PurePosixPath, bytes]:
+def component_files(environment: Environment) -> Files:
     """Return the files of an environment, by their path below --out."""
     _check_secrets(environment)
     root = PurePosixPath("flux", environment.environment.name)
@@ -97,12 +90,12 @@ def _check_secrets(environment: Environment) -> None:
             raise ConfigError(message, hint="Flux applies a layer at once: move the release to a later layer")
 
 
-def _layer_files(environment: Environment, layer: Layer, directory: PurePosixPath) -> dict[PurePosixPath, bytes]:
+def _layer_files(environment: Environment, layer: Layer, directory: PurePosixPath) -> Files:
     """Return the kustomization of a layer, its configuration, and inline values."""
     place = environment.options.place
     here = place.out / directory
-    generators: dict[str, list[dict[str, Any]]] = {}
-    files: dict[PurePosixPath, bytes] = {}
+    generators: dict[str, list[Object]] = {}
+    files: Files = {}
     namespaces: set[str] = set()
     for component in layer.components:
         for kind, own in value_generators(component, lambda file, key: f"{key}={path_from(here, file.path)}").items():

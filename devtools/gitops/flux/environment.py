@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
 
 from devtools.config.settings_file.gitops import GitopsEnvironment, GitopsSettings
-from devtools.gitops.component import Component, ExportOptions, KindInfo, Note
+from devtools.gitops.component import Component, ExportOptions, KindInfo, Note, Object
 from devtools.gitops.flux.health import Check, checks_of, health_expressions, references
 from devtools.gitops.flux.objects import HELM, INTERVAL, KUSTOMIZE, NAMESPACE, RETRY, duration, flux_object
 from devtools.gitops.flux.release import helm_release
@@ -75,22 +74,22 @@ class Environment:
                 message = "its values are encrypted: apply them by a Flux Kustomization with decryption, not by kubectl"
                 yield component.note(message)
 
-    def helm_release(self, component: Component, sources: ChartSources) -> dict[str, Any]:
+    def helm_release(self, component: Component, sources: ChartSources) -> Object:
         """Return the HelmRelease of a component."""
         needs = [self._by_id[need].name for need in component.needs]
         return helm_release(component, needs, sources, self.checks[component.release.id])
 
-    def repository(self) -> dict[str, Any]:
+    def repository(self) -> Object:
         """Return the GitRepository that contains the export."""
         url, suspended = self.settings.repository, self.environment.sync == "manual"
         secret = self.settings.credentials.get(url, "")
         return git_repository(self.stack, url, self.settings.revision, suspended=suspended, secret=secret)
 
-    def sync(self, directory: PurePosixPath) -> dict[str, Any]:
+    def sync(self, directory: PurePosixPath) -> Object:
         """Return the Kustomization that applies the environment's own directory, including itself."""
         return flux_object(KUSTOMIZE, "Kustomization", self.stack, self.followed(directory))
 
-    def followed(self, directory: PurePosixPath) -> dict[str, Any]:
+    def followed(self, directory: PurePosixPath) -> Object:
         """Return the fields of a Kustomization that follows a directory below --out."""
         return {
             "interval": INTERVAL,
@@ -100,7 +99,7 @@ class Environment:
             "prune": self.environment.prune == "auto",
         }
 
-    def kustomization(self, layer: Layer, directory: PurePosixPath) -> dict[str, Any]:
+    def kustomization(self, layer: Layer, directory: PurePosixPath) -> Object:
         """Return the Kustomization of a layer: healthy when its releases and their contracts are."""
         checks = [check for component in layer.subjects for check in self.checks[component.release.id]]
         releases = [
@@ -108,7 +107,7 @@ class Environment:
             for component in layer.subjects
         ]
         needed = {self._by_id[need].release.layer for component in layer.components for need in component.needs}
-        spec: dict[str, Any] = {**self.followed(directory), "timeout": duration(_patience(layer))}
+        spec: Object = {**self.followed(directory), "timeout": duration(_patience(layer))}
         if names := sorted(needed - {layer.name}):
             spec["dependsOn"] = [{"name": self.layer_name(name)} for name in names]
         if found := [*releases, *references(checks)]:

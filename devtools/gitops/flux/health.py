@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from devtools.gitops.component import Component, KindInfo, Note
+from devtools.gitops.component import Component, KindInfo, Note, Object
 from devtools.gitops.jsonpath import PathStep, steps_of
 from devtools.gitops.kinds import BUILTIN, kind_of
 from devtools.model import Contract
@@ -90,7 +89,7 @@ def _text(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def health_expressions(checks: Sequence[Check]) -> list[dict[str, Any]]:
+def health_expressions(checks: Sequence[Check]) -> list[Object]:
     """Return healthCheckExprs, one for each kind, which is true for every object of it that no contract names."""
     by_kind: dict[tuple[str, str], list[str]] = {}
     for check in checks:

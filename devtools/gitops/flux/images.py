@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from devtools.config.settings_file.gitops import ImageUpdate
-from devtools.gitops.component import Component, Note
+from devtools.gitops.component import Component, Note, Object
 from devtools.gitops.flux.environment import Environment
 from devtools.gitops.flux.objects import IMAGE, INTERVAL, NAMESPACE, flux_object
 
@@ -18,10 +17,10 @@ Update images of {{ .AutomationObject }}
 {{ end }}"""
 
 
-def image_objects(environment: Environment) -> tuple[list[dict[str, Any]], tuple[Note, ...]]:
+def image_objects(environment: Environment) -> tuple[list[Object], tuple[Note, ...]]:
     """Return the objects of an environment's image automation, and a note for each field without its marker."""
     notes: list[Note] = []
-    objects: list[dict[str, Any]] = []
+    objects: list[Object] = []
     automatic = environment.environment.sync == "auto"
     for item in environment.settings.images:
         component = next((one for one in environment.components if one.release.name == item.release), None)
@@ -37,8 +36,8 @@ def image_objects(environment: Environment) -> tuple[list[dict[str, Any]], tuple
     return [*objects, *([_automation(environment)] if objects else [])], tuple(notes)
 
 
-def _policy(name: str, item: ImageUpdate) -> dict[str, Any]:
-    spec: dict[str, Any] = {"imageRepositoryRef": {"name": name}}
+def _policy(name: str, item: ImageUpdate) -> Object:
+    spec: Object = {"imageRepositoryRef": {"name": name}}
     if item.semver:
         spec["policy"] = {"semver": {"range": item.semver}}
     else:
@@ -47,7 +46,7 @@ def _policy(name: str, item: ImageUpdate) -> dict[str, Any]:
     return flux_object(IMAGE, "ImagePolicy", name, spec)
 
 
-def _automation(environment: Environment) -> dict[str, Any]:
+def _automation(environment: Environment) -> Object:
     """Return the automation that commits to the followed branch, or to a review branch for a manual environment."""
     name = environment.environment.name
     branch = environment.settings.revision

@@ -10,7 +10,7 @@ from typing import Any
 
 from devtools.base.machine_yaml import read_map
 from devtools.base.open_file import read_file
-from devtools.gitops.component import Component, ValueFile
+from devtools.gitops.component import Component, Files, ValueFile
 from devtools.gitops.flux.environment import Environment
 from devtools.gitops.flux.objects import WATCHED_VALUES, documents, kustomization_file, yaml_file
 from devtools.gitops.flux.release import namespace_object, value_generators, value_keys
@@ -21,11 +21,11 @@ _GIT = "git-repository.yaml"
 _SOURCES = {"helm": "helm-repository.yaml", "oci": "oci-repository.yaml"}
 
 
-def infra_files(environment: Environment) -> dict[PurePosixPath, bytes]:
+def infra_files(environment: Environment) -> Files:
     """Return the files of an environment: below its name, if there are several."""
     several = len(environment.settings.environments) > 1
     root = PurePosixPath(environment.environment.name) if several else PurePosixPath()
-    files: dict[PurePosixPath, bytes] = {}
+    files: Files = {}
     namespaces: set[str] = set()
     for layer in environment.layers:
         for component in layer.components:
@@ -42,7 +42,7 @@ def infra_files(environment: Environment) -> dict[PurePosixPath, bytes]:
     return files | _sync_files(environment, root)
 
 
-def _sync_files(environment: Environment, root: PurePosixPath) -> dict[PurePosixPath, bytes]:
+def _sync_files(environment: Environment, root: PurePosixPath) -> Files:
     """Return the objects that let Flux apply the layers itself, in order and with health checks."""
     layers = [environment.kustomization(layer, root / layer.name) for layer in environment.layers]
     directory = root / "sync"
@@ -55,9 +55,9 @@ def _sync_files(environment: Environment, root: PurePosixPath) -> dict[PurePosix
 
 def _component_files(
     environment: Environment, component: Component, directory: PurePosixPath, namespaces: set[str]
-) -> dict[PurePosixPath, bytes]:
+) -> Files:
     """Return the files of one component; `namespaces` are those that earlier ones declare; its own are added."""
-    files: dict[PurePosixPath, bytes] = {}
+    files: Files = {}
     namespace = component.release.namespace
     if component.creates_namespace and namespace not in namespaces:
         namespaces.add(namespace)

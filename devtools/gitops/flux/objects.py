@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from devtools.base.machine_yaml import yaml_text
+from devtools.gitops.component import Object
 
 NAMESPACE = "flux-system"
 """The namespace of Flux's controllers and of every object of an export."""
@@ -23,15 +24,13 @@ RETRY = "1m"  # between two attempts after a failure
 
 def flux_object(
     api_version: str, kind: str, name: str, spec: Mapping[str, Any], labels: Mapping[str, str] | None = None
-) -> dict[str, Any]:
+) -> Object:
     """Return an object in Flux's namespace."""
     metadata = {"name": name, "namespace": NAMESPACE, **({"labels": dict(labels)} if labels else {})}
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": dict(spec)}
 
 
-def kustomization_file(
-    resources: Sequence[str], labels: Mapping[str, str] | None = None, **fields: Any
-) -> dict[str, Any]:
+def kustomization_file(resources: Sequence[str], labels: Mapping[str, str] | None = None, **fields: Any) -> Object:
     """Return a kustomization.yaml, without the fields that are empty."""
     fields = {"labels": [{"pairs": dict(labels)}] if labels else [], **fields}
     head = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}

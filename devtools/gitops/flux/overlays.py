@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from devtools.config.settings_file.gitops import GitopsSettings
-from devtools.gitops.component import LABEL, Component, Export, ExportOptions, ValueFile
+from devtools.gitops.component import LABEL, Component, Components, Export, ExportOptions, Files, Object, ValueFile
 from devtools.gitops.flux.environment import Environment
 from devtools.gitops.flux.infra import content_of
 from devtools.gitops.flux.objects import (
@@ -25,16 +25,10 @@ from devtools.gitops.flux.sources import ChartSources, chart_sources
 
 ROOT = PurePosixPath("kustomize")
 _EMPTY = b"{}\n"
-Files = dict[PurePosixPath, bytes]
 Objects = Mapping[str, Any]
 
 
-def export_kustomize(
-    stack: str,
-    components: Mapping[str, Sequence[Component]],
-    settings: GitopsSettings,
-    options: ExportOptions,
-) -> Export:
+def export_kustomize(stack: str, components: Components, settings: GitopsSettings, options: ExportOptions) -> Export:
     """Return a base and one overlay per environment, of objects for Flux."""
     environments = [
         Environment(stack, settings.environments[name], members, settings, options)
@@ -118,7 +112,7 @@ def _sources(environment: Environment, sources: ChartSources) -> Files:
 def _base(directory: PurePosixPath, component: Component, shared: _Shared) -> Files:
     """Return the kustomization of a component and the values that all environments share."""
     contents = {value_key(file): content_of(file) for file in shared.files}
-    fields: dict[str, Any] = {}
+    fields: Object = {}
     if shared.is_divided and (contents or shared.own):
         files = {"files": list(contents)} if contents else {}
         generator = {"name": f"{component.name}-values", "namespace": NAMESPACE, **files}
@@ -158,7 +152,7 @@ def _overlay(
     """Return the overlay of an environment: its components, its values, and the differences of its releases."""
     directory = ROOT / "overlays" / environment.environment.name
     files: Files = {}
-    generators: dict[str, list[dict[str, Any]]] = {}
+    generators: dict[str, list[Object]] = {}
     for component in environment.components:
         found = shared[PurePosixPath(component.release.layer, component.name)]
         for kind, name, key, content in _own_values(component, found):
@@ -212,8 +206,8 @@ def _patch(item: Objects, spec: Objects) -> Objects:
     return flux_object(item["apiVersion"], item["kind"], item["metadata"]["name"], spec)
 
 
-def _changes(base: Objects, other: Objects) -> dict[str, Any]:
-    changes: dict[str, Any] = {key: None for key in base if key not in other}
+def _changes(base: Objects, other: Objects) -> Object:
+    changes: Object = {key: None for key in base if key not in other}
     for key, value in other.items():
         if key not in base:
             changes[key] = value

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from devtools.base.machine_yaml import merged
-from devtools.gitops.component import LABEL, Component, ValueFile
+from devtools.gitops.component import LABEL, Component, Object, ValueFile
 from devtools.gitops.flux.health import Check, health_expressions
 from devtools.gitops.flux.objects import HELM, INTERVAL, NAMESPACE, RETRY, duration, flux_object
 from devtools.gitops.flux.sources import ChartSources
@@ -16,12 +16,10 @@ _RETRIES = 3  # of an upgrade, before the final rollback
 _LONGEST_KEY = 253  # characters of a ConfigMap's key
 
 
-def helm_release(
-    component: Component, needs: Sequence[str], sources: ChartSources, checks: Sequence[Check]
-) -> dict[str, Any]:
+def helm_release(component: Component, needs: Sequence[str], sources: ChartSources, checks: Sequence[Check]) -> Object:
     """Return the HelmRelease of a component; `needs` are the names of the components that it needs."""
     release = component.release
-    spec: dict[str, Any] = {
+    spec: Object = {
         "interval": INTERVAL,
         "timeout": duration(release.timeout),
         # All three: with another name or namespace, Flux would install a second release next to the existing one.
@@ -46,7 +44,7 @@ def helm_release(
     return flux_object(HELM, "HelmRelease", component.name, _without_null(merged(spec, release.flux)), labels)
 
 
-def _actions(component: Component) -> dict[str, Any]:
+def _actions(component: Component) -> Object:
     """Return how Flux installs, upgrades and rolls back.
 
     A failed install is retried and not uninstalled, because with an operator every custom resource would be deleted. An
@@ -65,7 +63,7 @@ def _actions(component: Component) -> dict[str, Any]:
     }
 
 
-def _drift(component: Component) -> dict[str, Any]:
+def _drift(component: Component) -> Object:
     rules = []
     for ignore in component.release.ignore:
         target = {key: value for key in ("group", "kind", "name") if (value := getattr(ignore, key))}
@@ -98,9 +96,9 @@ def value_keys(component: Component) -> list[tuple[ValueFile, str]]:
     return [(file, value_key(file)) for file in component.value_files]
 
 
-def value_generators(component: Component, source: Callable[[ValueFile, str], str]) -> dict[str, list[dict[str, Any]]]:
+def value_generators(component: Component, source: Callable[[ValueFile, str], str]) -> dict[str, list[Object]]:
     """Return the generators of a component's values, by kind; `source` returns a file and its key for a generator."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[Object]] = {}
     for encrypted, kind in ((False, "configMapGenerator"), (True, "secretGenerator")):
         files = [(file, key) for file, key in value_keys(component) if file.encrypted is encrypted]
         if files:
@@ -115,7 +113,7 @@ def value_key(file: ValueFile) -> str:
     return ".".join(parts)[-_LONGEST_KEY:].lstrip(".")
 
 
-def secret_objects(component: Component, namespaces: set[str]) -> Iterable[dict[str, Any]]:
+def secret_objects(component: Component, namespaces: set[str]) -> Iterable[Object]:
     """Yield a component's ExternalSecrets, and their namespace if no release declares it; both precede the release.
 
     `namespaces` are those that earlier components yielded; new ones are added.
@@ -127,7 +125,7 @@ def secret_objects(component: Component, namespaces: set[str]) -> Iterable[dict[
     yield from external_secrets(component).values()
 
 
-def namespace_object(name: str) -> dict[str, Any]:
+def namespace_object(name: str) -> Object:
     """Return a namespace that Flux never deletes, because everything in it would be deleted, too."""
     annotations = {"kustomize.toolkit.fluxcd.io/prune": "disabled"}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "annotations": annotations}}

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from devtools.gitops.component import ChartSource, Component
+from devtools.gitops.component import ChartSource, Component, Object
 from devtools.gitops.flux.objects import INTERVAL, RETRY, SOURCE, flux_object
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -16,10 +15,10 @@ _SCP = re.compile(r"(?P<user>[\w.-]+@)(?P<host>[\w.-]+):(?P<path>[^/].*)")
 _CHART_LAYER = {"mediaType": "application/vnd.cncf.helm.chart.content.v1.tar+gzip", "operation": "copy"}
 
 
-def git_repository(name: str, url: str, revision: str, *, suspended: bool, secret: str = "") -> dict[str, Any]:
+def git_repository(name: str, url: str, revision: str, *, suspended: bool, secret: str = "") -> Object:
     """Return the GitRepository that contains the export; over SSH it always needs a Secret with a key."""
     url = git_url(url)
-    spec: dict[str, Any] = {"interval": RETRY, "url": url, "ref": git_reference(revision)}
+    spec: Object = {"interval": RETRY, "url": url, "ref": git_reference(revision)}
     if secret or url.startswith("ssh://"):
         spec["secretRef"] = {"name": secret or name}
     if suspended:
@@ -51,7 +50,7 @@ class ChartSources:
     charts: Mapping[ChartSource, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)  # URL → name of the Secret with its credentials
 
-    def chart_fields(self, source: ChartSource) -> dict[str, Any]:
+    def chart_fields(self, source: ChartSource) -> Object:
         """Return `chart` or `chartRef` of a HelmRelease: Flux takes OCI charts by reference only."""
         if source.kind == "oci":
             return {"chartRef": {"kind": "OCIRepository", "name": self.charts[source]}}
@@ -62,7 +61,7 @@ class ChartSources:
             chart = {"chart": source.chart, "version": source.version}
         return {"chart": {"spec": {**chart, "interval": INTERVAL, "sourceRef": {"kind": kind, "name": name}}}}
 
-    def objects(self) -> Iterable[dict[str, Any]]:
+    def objects(self) -> Iterable[Object]:
         """Yield their objects, by name."""
         for url, name in sorted(self.repositories.items(), key=lambda item: item[1]):
             spec = {"interval": INTERVAL, "url": url, **self._secret(url)}
@@ -77,7 +76,7 @@ class ChartSources:
             }
             yield flux_object(SOURCE, "OCIRepository", name, spec)
 
-    def _secret(self, url: str) -> dict[str, Any]:
+    def _secret(self, url: str) -> Object:
         return {"secretRef": {"name": self.secrets[url]}} if url in self.secrets else {}
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from devtools.base.machine_yaml import read_map
 from devtools.base.open_file import read_file
 from devtools.config.tenants import Tenant
-from devtools.gitops.component import LABEL, Component, Note
+from devtools.gitops.component import LABEL, Component, Files, Note, Object
 from devtools.gitops.flux.environment import Environment
 from devtools.gitops.flux.objects import (
     KUSTOMIZE,
@@ -27,7 +26,7 @@ KRO = "kro.run/v1alpha1"
 _DEFINITION = Path(__file__).with_name("tenant_definition.yaml")  # the ResourceGraphDefinition that makes kind Tenant
 
 
-def instance(tenant: Tenant, components: Mapping[str, Component], sources: ChartSources) -> dict[str, Any]:
+def instance(tenant: Tenant, components: Mapping[str, Component], sources: ChartSources) -> Object:
     """Return the instance of a tenant; `components` are those of its applications, by name."""
     spec = {
         "namespaces": list(tenant.namespaces),
@@ -38,7 +37,7 @@ def instance(tenant: Tenant, components: Mapping[str, Component], sources: Chart
     return {"apiVersion": f"{LABEL}/v1alpha1", "kind": "Tenant", "metadata": {"name": tenant.name}, "spec": spec}
 
 
-def _application(tenant: Tenant, component: Component, sources: ChartSources) -> dict[str, Any]:
+def _application(tenant: Tenant, component: Component, sources: ChartSources) -> Object:
     chart = sources.chart_fields(component.chart.source)["chart"]["spec"]
     version = {"version": chart["version"]} if "version" in chart else {}
     return {
@@ -81,14 +80,14 @@ def application_files(tenant: Tenant, component: Component, root: PurePosixPath)
 
 def tenant_files(
     environment: Environment, tenants: Sequence[Tenant], sources: ChartSources, directory: PurePosixPath
-) -> tuple[dict[PurePosixPath, bytes], tuple[Note, ...]]:
+) -> tuple[Files, tuple[Note, ...]]:
     """Return the files of an environment's tenants, and notes about missing applications."""
     place = environment.options.place
     files = {
         directory / "definition/tenants.yaml": yaml_file(read_map(read_file(_DEFINITION))),
         directory / "definition/kustomization.yaml": yaml_file(kustomization_file(["tenants.yaml"])),
     }
-    generators: list[dict[str, Any]] = []
+    generators: list[Object] = []
     notes: list[Note] = []
     for tenant in tenants:
         found, missing = applications_of(tenant, environment)
@@ -111,7 +110,7 @@ def tenant_files(
 
 def tenant_kustomizations(
     environment: Environment, tenants: Sequence[Tenant], directory: PurePosixPath
-) -> Iterable[dict[str, Any]]:
+) -> Iterable[Object]:
     """Yield the Kustomizations of tenants: first their kind, once kro is installed, then the tenants themselves."""
     stack = environment.stack
     layers = {item.release.layer for item in environment.components if item.chart.short_name == "kro"}

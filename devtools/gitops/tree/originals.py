@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from devtools.base.machine_yaml import yaml_text
 from devtools.base.open_file import read_source
@@ -12,7 +12,7 @@ from devtools.base.yaml_positions import parse
 from devtools.config.references.resolver import References
 from devtools.config.tenants import TENANTS, Tenant
 from devtools.errors import ConfigError, Problem, config_error
-from devtools.gitops.component import Component, Place, ValueFile
+from devtools.gitops.component import Component, Components, Files, Place, ValueFile
 from devtools.gitops.components import directory_of
 from devtools.gitops.tree.secrets import secrets_in
 from devtools.model import Environment
@@ -20,16 +20,13 @@ from devtools.sops.encrypted_file import is_encrypted
 
 
 def with_originals(
-    components: Mapping[str, Sequence[Component]],
-    place: Place,
-    root: Path,
-    environments: Mapping[str, Environment],
+    components: Components, place: Place, root: Path, environments: Mapping[str, Environment]
 ) -> dict[str, tuple[Component, ...]]:
     """Return components with the content of their value files below the stack's root; read each file once.
 
     A file with references is exported with the referenced values, because controllers cannot replace references.
     """
-    read: dict[PurePosixPath, bytes] = {}
+    read: Files = {}
 
     def filled(file: ValueFile) -> ValueFile:
         if file.content is not None:

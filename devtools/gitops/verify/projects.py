@@ -16,7 +16,7 @@ from devtools.gitops.verify.finding import Finding, finding
 
 IN_CLUSTER = "in-cluster"
 _CLUSTER_KINDS = frozenset(item.kind for item in BUILTIN.values() if not item.namespaced) | {
-    *("ClusterIssuer", "ClusterSecretStore", "GatewayClass", "VolumeSnapshotClass"),
+    *("ClusterIssuer", "ClusterSecretStore", "GatewayClass", "VolumeSnapshotClass")
 }
 
 
