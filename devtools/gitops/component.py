@@ -13,6 +13,7 @@ from devtools.model import Release, ReleaseId
 LABEL = "gitops.ameide.io"
 """The prefix of the labels of devtools: environment, tier, team, stage, wave, component."""
 EXTRACTED = PurePosixPath("sources/charts")
+_LONGEST_KEY = 253  # characters of a ConfigMap's key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +84,20 @@ class ValueFile:
     original: bytes | None = None  # content of a file in place, for layouts that copy it
     encrypted: bool = False  # a SOPS file: passed through, never decrypted
     resolved: bool = False  # its references are replaced, so it may differ between environments
+
+    @property
+    def key(self) -> str:
+        """Its key in a ConfigMap: `values.yaml` for inline values, else its path with dots."""
+        parts = self.path.parts if self.content is None else self.path.parts[-1:]
+        return ".".join(parts)[-_LONGEST_KEY:].lstrip(".")
+
+    @property
+    def copied(self) -> bytes:
+        """The content that a layout writes if it copies values."""
+        content = self.original if self.content is None else self.content
+        if content is None:
+            raise ValueError(f"{self.path} was not read")
+        return content
 
 
 @dataclass(frozen=True, slots=True)

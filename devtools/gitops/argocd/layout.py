@@ -59,7 +59,7 @@ class Layout:
             level = file.path.parts[-3]  # another environment if the environment extends it
             name = "values.yaml" if level == component.environment else f"values-{level}.yaml"
             path = self.directory_of(component) / name
-        return replace(file, path=place.out / path, content=file.original if file.content is None else file.content)
+        return replace(file, path=place.out / path, content=file.copied)
 
 
 _ARGOCD = PurePosixPath("argocd")

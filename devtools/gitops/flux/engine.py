@@ -10,7 +10,7 @@ from devtools.gitops.component import LABEL, Components, Export, ExportOptions, 
 from devtools.gitops.flux.environment import Environment, Layer
 from devtools.gitops.flux.images import image_objects
 from devtools.gitops.flux.infra import infra_files
-from devtools.gitops.flux.objects import documents, kustomization_file, path_from, yaml_file
+from devtools.gitops.flux.objects import kustomization_file, path_from, yaml_file
 from devtools.gitops.flux.release import secret_objects, value_generators
 from devtools.gitops.flux.sources import chart_sources
 from devtools.gitops.flux.tenants import tenant_files, tenant_kustomizations
@@ -51,20 +51,18 @@ def component_files(environment: Environment) -> Files:
     if tenants := environment.tenants:
         layers += tenant_kustomizations(environment, tenants, root / "tenants")
     files = {
-        root / "layers.yaml": documents(layers),
-        root / "repository.yaml": documents([environment.repository()]),
-        root / "sync.yaml": documents([environment.sync(root)]),
+        root / "layers.yaml": yaml_file(*layers),
+        root / "repository.yaml": yaml_file(environment.repository()),
+        root / "sync.yaml": yaml_file(environment.sync(root)),
     }
     if charts := list(sources.objects()):
-        files[root / "charts.yaml"] = documents(charts)
+        files[root / "charts.yaml"] = yaml_file(*charts)
     images, notes = image_objects(environment)
     environment.notes += notes
     if images:
-        files[root / "images.yaml"] = documents(images)
+        files[root / "images.yaml"] = yaml_file(*images)
     labels = {f"{LABEL}/environment": environment.environment.name}
-    files[root / "kustomization.yaml"] = yaml_file(
-        kustomization_file(sorted(path.name for path in files), labels=labels)
-    )
+    files[root / "kustomization.yaml"] = kustomization_file(sorted(path.name for path in files), labels=labels)
     if tenants:
         more, notes = tenant_files(environment, tenants, sources, root / "tenants")
         files |= more
@@ -98,21 +96,20 @@ def _layer_files(environment: Environment, layer: Layer, directory: PurePosixPat
     files: Files = {}
     namespaces: set[str] = set()
     for component in layer.components:
-        for kind, own in value_generators(component, lambda file, key: f"{key}={path_from(here, file.path)}").items():
+        for kind, own in value_generators(component, lambda file: f"{file.key}={path_from(here, file.path)}").items():
             generators.setdefault(kind, []).extend(own)
         for file in component.value_files:
             if file.content is not None:
                 files[file.path.relative_to(place.out)] = file.content
         if component.release.secrets:
-            files[directory / f"{component.name}-secrets.yaml"] = documents(secret_objects(component, namespaces))
+            files[directory / f"{component.name}-secrets.yaml"] = yaml_file(*secret_objects(component, namespaces))
     secrets = [path.name for path in files if path.parent == directory]
-    kustomization = kustomization_file(
+    files[directory / "kustomization.yaml"] = kustomization_file(
         [*(f"{component.name}.yaml" for component in layer.components), *secrets],
         labels={f"{LABEL}/environment": environment.environment.name, f"{LABEL}/layer": layer.name},
         configurations=[_NAME_REFERENCES] if generators else [],
         **generators,
     )
-    files[directory / "kustomization.yaml"] = yaml_file(kustomization)
     if generators:
         files[directory / _NAME_REFERENCES] = yaml_file({"nameReference": _RENAMED})
     return files

@@ -10,10 +10,10 @@ from typing import Any
 
 from devtools.base.machine_yaml import read_map
 from devtools.base.open_file import read_file
-from devtools.gitops.component import Component, Files, ValueFile
+from devtools.gitops.component import Component, Files
 from devtools.gitops.flux.environment import Environment
-from devtools.gitops.flux.objects import WATCHED_VALUES, documents, kustomization_file, yaml_file
-from devtools.gitops.flux.release import namespace_object, value_generators, value_keys
+from devtools.gitops.flux.objects import WATCHED_VALUES, kustomization_file, yaml_file
+from devtools.gitops.flux.release import namespace_object, value_generators
 from devtools.gitops.flux.sources import ChartSources
 from devtools.gitops.secrets import external_secrets
 
@@ -33,12 +33,12 @@ def infra_files(environment: Environment) -> Files:
             files |= _component_files(environment, component, directory, namespaces)
         labels = {"platform.io/layer": layer.components[0].tier}
         names = [component.name for component in layer.components]
-        files[root / layer.name / "kustomization.yaml"] = yaml_file(kustomization_file(names, labels=labels))
+        files[root / layer.name / "kustomization.yaml"] = kustomization_file(names, labels=labels)
     resources = [layer.name for layer in environment.layers]
     if any(component.chart.source.kind == "git" for component in environment.components):
         files[root / _GIT] = yaml_file(environment.repository())
         resources.insert(0, _GIT)
-    files[root / "kustomization.yaml"] = yaml_file(kustomization_file(resources))
+    files[root / "kustomization.yaml"] = kustomization_file(resources)
     return files | _sync_files(environment, root)
 
 
@@ -48,8 +48,8 @@ def _sync_files(environment: Environment, root: PurePosixPath) -> Files:
     directory = root / "sync"
     return {
         directory / _GIT: yaml_file(environment.repository()),
-        directory / "layers.yaml": documents(layers),
-        directory / "kustomization.yaml": yaml_file(kustomization_file([_GIT, "layers.yaml"])),
+        directory / "layers.yaml": yaml_file(*layers),
+        directory / "kustomization.yaml": kustomization_file([_GIT, "layers.yaml"]),
     }
 
 
@@ -67,18 +67,18 @@ def _component_files(
         files[directory / _SOURCES[component.chart.source.kind]] = yaml_file(item)
     if rights := _rights().get(component.chart.short_name):
         words = {"NAMESPACE": namespace, "NAME": component.name}
-        files[directory / "rbac.yaml"] = documents(_filled(rights, words))
+        files[directory / "rbac.yaml"] = yaml_file(*_filled(rights, words))
     if component.release.secrets:
-        files[directory / "external-secrets.yaml"] = documents(external_secrets(component).values())
+        files[directory / "external-secrets.yaml"] = yaml_file(*external_secrets(component).values())
     declared = replace(component, creates_namespace=False)
     files[directory / "helm-release.yaml"] = yaml_file(environment.helm_release(declared, sources))
     resources = [path.name for path in files]
-    generators = value_generators(component, lambda _, key: key)
+    generators = value_generators(component, lambda file: file.key)
     options = WATCHED_VALUES if generators else {}
     labels = {"platform.io/layer": component.tier, "platform.io/component": component.name, "managed-by": "flux"}
     kustomization = kustomization_file(resources, labels=labels, **generators, generatorOptions=options)
-    files[directory / "kustomization.yaml"] = yaml_file(kustomization)
-    return files | {directory / key: content_of(file) for file, key in value_keys(component)}
+    files[directory / "kustomization.yaml"] = kustomization
+    return files | {directory / file.key: file.copied for file in component.value_files}
 
 
 def _own_sources(environment: Environment, component: Component) -> ChartSources:
@@ -105,11 +105,3 @@ def _filled(value: Any, words: Mapping[str, str]) -> Any:
     for word, text in words.items():
         value = value.replace(word, text)
     return value
-
-
-def content_of(file: ValueFile) -> bytes:
-    """Return the content that a layout writes if it copies values."""
-    content = file.original if file.content is None else file.content
-    if content is None:
-        raise ValueError(f"{file.path} was not read")
-    return content

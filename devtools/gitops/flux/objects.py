@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -30,27 +30,22 @@ def flux_object(
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": dict(spec)}
 
 
-def kustomization_file(resources: Sequence[str], labels: Mapping[str, str] | None = None, **fields: Any) -> Object:
+def kustomization_file(resources: Sequence[str], labels: Mapping[str, str] | None = None, **fields: Any) -> bytes:
     """Return a kustomization.yaml, without the fields that are empty."""
     fields = {"labels": [{"pairs": dict(labels)}] if labels else [], **fields}
     head = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
-    return {**head, "resources": list(resources), **{key: value for key, value in fields.items() if value}}
+    return yaml_file({**head, "resources": list(resources), **{key: value for key, value in fields.items() if value}})
 
 
-def documents(objects: Iterable[Mapping[str, Any]]) -> bytes:
+def yaml_file(*objects: Mapping[str, Any]) -> bytes:
     """Return objects as one YAML file."""
-    return "---\n".join(yaml_text(item) for item in objects).encode()
+    return "---\n".join(map(yaml_text, objects)).encode()
 
 
 def duration(seconds: float) -> str:
     """Return seconds as Go writes them, in whole minutes if they are."""
     whole = max(1, round(seconds))
     return f"{whole}s" if whole % 60 else f"{whole // 60}m"
-
-
-def yaml_file(data: Mapping[str, Any]) -> bytes:
-    """Return one object as a YAML file."""
-    return yaml_text(data).encode()
 
 
 def path_from(directory: PurePosixPath, path: PurePosixPath) -> str:

@@ -11,16 +11,14 @@ from typing import Any
 from devtools.config.settings_file.gitops import GitopsSettings
 from devtools.gitops.component import LABEL, Component, Components, Export, ExportOptions, Files, Object, ValueFile
 from devtools.gitops.flux.environment import Environment
-from devtools.gitops.flux.infra import content_of
 from devtools.gitops.flux.objects import (
     NAMESPACE,
     WATCHED_VALUES,
-    documents,
     flux_object,
     kustomization_file,
     yaml_file,
 )
-from devtools.gitops.flux.release import secret_objects, value_key, value_keys, values_from, values_name
+from devtools.gitops.flux.release import secret_objects, values_from, values_name
 from devtools.gitops.flux.sources import ChartSources, chart_sources
 
 ROOT = PurePosixPath("kustomize")
@@ -71,10 +69,6 @@ class _Shared:
     own: int = 0
     is_divided: bool = True
 
-    def own_files(self, component: Component) -> tuple[ValueFile, ...]:
-        """Return the files that only a component's environment has."""
-        return component.value_files[len(self.files) :]
-
     @property
     def own_keys(self) -> list[str]:
         """The keys of an environment's files: the same in all environments, with empty content if there is no file."""
@@ -90,7 +84,7 @@ def _share(components: Sequence[Component]) -> _Shared:
     count = 0
     for files in zip_longest(*(component.value_files for component in components)):
         names = {component.environment for component in components}
-        if None in files or len({(file.path.name, content_of(file)) for file in files}) > 1:
+        if None in files or len({(file.path.name, file.copied) for file in files}) > 1:
             break
         if files[0].content is None and names & set(files[0].path.parts):
             break  # of one environment, although there is no other
@@ -104,14 +98,14 @@ def _sources(environment: Environment, sources: ChartSources) -> Files:
     repository = environment.repository()
     repository["spec"].pop("suspend", None)
     return {
-        directory / "sources.yaml": documents([repository, *sources.objects()]),
-        directory / "kustomization.yaml": yaml_file(kustomization_file(["sources.yaml"])),
+        directory / "sources.yaml": yaml_file(repository, *sources.objects()),
+        directory / "kustomization.yaml": kustomization_file(["sources.yaml"]),
     }
 
 
 def _base(directory: PurePosixPath, component: Component, shared: _Shared) -> Files:
     """Return the kustomization of a component and the values that all environments share."""
-    contents = {value_key(file): content_of(file) for file in shared.files}
+    contents = {file.key: file.copied for file in shared.files}
     fields: Object = {}
     if shared.is_divided and (contents or shared.own):
         files = {"files": list(contents)} if contents else {}
@@ -120,7 +114,7 @@ def _base(directory: PurePosixPath, component: Component, shared: _Shared) -> Fi
     labels = {f"{LABEL}/layer": component.release.layer}
     kustomization = kustomization_file(["helm-release.yaml"], labels=labels, **fields)
     return {
-        directory / "kustomization.yaml": yaml_file(kustomization),
+        directory / "kustomization.yaml": kustomization,
         **{directory / key: content for key, content in contents.items()},
     }
 
@@ -142,7 +136,7 @@ def _releases(
 def _values_from(component: Component, shared: _Shared) -> list[dict[str, str]]:
     if not shared.is_divided:
         return values_from(component)
-    keys = [*map(value_key, shared.files), *shared.own_keys]
+    keys = [*(file.key for file in shared.files), *shared.own_keys]
     return [{"kind": "ConfigMap", "name": f"{component.name}-values", "valuesKey": key} for key in keys]
 
 
@@ -171,16 +165,16 @@ def _overlay(
     namespaces: set[str] = set()
     secrets = [item for c in environment.components if c.release.secrets for item in secret_objects(c, namespaces)]
     if secrets:
-        files[directory / "secrets.yaml"] = documents(secrets)
+        files[directory / "secrets.yaml"] = yaml_file(*secrets)
     bases = ["../../base/sources", *(f"../../base/{item.release.layer}/{item.name}" for item in environment.components)]
-    kustomization = kustomization_file(
+    files[directory / "kustomization.yaml"] = kustomization_file(
         [*bases, *(["secrets.yaml"] if secrets else [])],
         labels={f"{LABEL}/environment": environment.environment.name},
         patches=[{"path": f"patches/{name}"} for name in sorted(named)],
         generatorOptions=WATCHED_VALUES if generators else {},
         **generators,
     )
-    return files | {directory / "kustomization.yaml": yaml_file(kustomization)}
+    return files
 
 
 def _own_values(component: Component, shared: _Shared) -> list[tuple[str, str, str, bytes]]:
@@ -188,10 +182,10 @@ def _own_values(component: Component, shared: _Shared) -> list[tuple[str, str, s
     if not shared.is_divided:
         kinds = {True: "secretGenerator", False: "configMapGenerator"}
         return [
-            (kinds[file.encrypted], values_name(component, file), key, content_of(file))
-            for file, key in value_keys(component)
+            (kinds[file.encrypted], values_name(component, file), file.key, file.copied)
+            for file in component.value_files
         ]
-    own = [content_of(file) for file in shared.own_files(component)]
+    own = [file.copied for file in component.value_files[len(shared.files) :]]
     pairs = zip_longest(shared.own_keys, own, fillvalue=_EMPTY)
     return [("configMapGenerator", f"{component.name}-values", str(key), bytes(content)) for key, content in pairs]
 

@@ -13,7 +13,6 @@ from devtools.gitops.flux.sources import ChartSources
 from devtools.gitops.secrets import external_secrets
 
 _RETRIES = 3  # of an upgrade, before the final rollback
-_LONGEST_KEY = 253  # characters of a ConfigMap's key
 
 
 def helm_release(component: Component, needs: Sequence[str], sources: ChartSources, checks: Sequence[Check]) -> Object:
@@ -81,8 +80,12 @@ def _without_null(value: Any) -> Any:
 def values_from(component: Component) -> list[dict[str, str]]:
     """Return the value files as keys of generated objects, weakest first, as in Flux."""
     return [
-        {"kind": "Secret" if file.encrypted else "ConfigMap", "name": values_name(component, file), "valuesKey": key}
-        for file, key in value_keys(component)
+        {
+            "kind": "Secret" if file.encrypted else "ConfigMap",
+            "name": values_name(component, file),
+            "valuesKey": file.key,
+        }
+        for file in component.value_files
     ]
 
 
@@ -91,26 +94,18 @@ def values_name(component: Component, file: ValueFile) -> str:
     return f"{component.name}-{'secret-values' if file.encrypted else 'values'}"
 
 
-def value_keys(component: Component) -> list[tuple[ValueFile, str]]:
-    """Return each value file with its key."""
-    return [(file, value_key(file)) for file in component.value_files]
-
-
-def value_generators(component: Component, source: Callable[[ValueFile, str], str]) -> dict[str, list[Object]]:
-    """Return the generators of a component's values, by kind; `source` returns a file and its key for a generator."""
+def value_generators(component: Component, source: Callable[[ValueFile], str]) -> dict[str, list[Object]]:
+    """Return the generators of a component's values, by kind; `source` returns a file's text in a generator."""
     found: dict[str, list[Object]] = {}
     for encrypted, kind in ((False, "configMapGenerator"), (True, "secretGenerator")):
-        files = [(file, key) for file, key in value_keys(component) if file.encrypted is encrypted]
-        if files:
-            name, words = values_name(component, files[0][0]), [source(*pair) for pair in files]
-            found[kind] = [{"name": name, "namespace": NAMESPACE, "files": words}]
+        if files := [file for file in component.value_files if file.encrypted is encrypted]:
+            generator = {
+                "name": values_name(component, files[0]),
+                "namespace": NAMESPACE,
+                "files": list(map(source, files)),
+            }
+            found[kind] = [generator]
     return found
-
-
-def value_key(file: ValueFile) -> str:
-    """Return the key of a value file: `values.yaml` for inline values, else its path with dots."""
-    parts = file.path.parts if file.content is None else file.path.parts[-1:]
-    return ".".join(parts)[-_LONGEST_KEY:].lstrip(".")
 
 
 def secret_objects(component: Component, namespaces: set[str]) -> Iterable[Object]:

@@ -19,7 +19,6 @@ from devtools.gitops.flux.objects import (
     path_from,
     yaml_file,
 )
-from devtools.gitops.flux.release import value_key
 from devtools.gitops.flux.sources import ChartSources
 
 KRO = "kro.run/v1alpha1"
@@ -73,7 +72,7 @@ def applications_of(tenant: Tenant, environment: Environment) -> tuple[dict[str,
 
 def application_files(tenant: Tenant, component: Component, root: PurePosixPath) -> Iterable[tuple[str, PurePosixPath]]:
     """Yield key and path, from the Git repository's root, of the value files of a tenant's application."""
-    yield from ((value_key(file), file.path) for file in component.value_files)
+    yield from ((file.key, file.path) for file in component.value_files)
     if own := tenant.values_of(component.release):
         yield ".".join(own.parts), root / own.as_posix()
 
@@ -85,7 +84,7 @@ def tenant_files(
     place = environment.options.place
     files = {
         directory / "definition/tenants.yaml": yaml_file(read_map(read_file(_DEFINITION))),
-        directory / "definition/kustomization.yaml": yaml_file(kustomization_file(["tenants.yaml"])),
+        directory / "definition/kustomization.yaml": kustomization_file(["tenants.yaml"]),
     }
     generators: list[Object] = []
     notes: list[Note] = []
@@ -99,12 +98,11 @@ def tenant_files(
             if words:
                 name = f"{tenant.name}-{component.name}-values"
                 generators.append({"name": name, "namespace": NAMESPACE, "files": words})
-    kustomization = kustomization_file(
+    files[directory / "instances/kustomization.yaml"] = kustomization_file(
         [f"{tenant.name}.yaml" for tenant in tenants],
         configMapGenerator=generators,
         generatorOptions=WATCHED_VALUES if generators else {},
     )
-    files[directory / "instances/kustomization.yaml"] = yaml_file(kustomization)
     return files, tuple(notes)
 
 
