@@ -1,4 +1,4 @@
-"""Makes the components that engines export from a stack, as one environment sees it."""
+"""Makes the components that engines export from a stack, as one environment sees it, and computes their waves."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from devtools.base.machine_yaml import yaml_text
 from devtools.config.settings_file.gitops import GitopsSettings
 from devtools.errors import ConfigError, Problem, config_error
 from devtools.gitops.component import ChartInfo, Component, KindInfo, Note, Place, ValueFile
-from devtools.gitops.waves import exported_edges, waves_of
 from devtools.model import Release, ReleaseId, Stack
+from devtools.planning.graph import Edges, edges_of, in_order
 
 _EXISTING = frozenset({"default", "kube-system", "kube-public", "kube-node-lease"})  # in every cluster
 VALUES = "values.yaml"  # the inline values of a component, next to its component.yaml
@@ -66,6 +66,30 @@ def components_of(
     found = tuple(map(component, members))
     check_names(found)
     return tuple(sorted(found, key=lambda item: item.wave))
+
+
+def exported_edges(stack: Stack, members: Collection[ReleaseId]) -> dict[ReleaseId, tuple[ReleaseId, ...]]:
+    """Return the exported releases that each exported release waits for: the edges of the plan.
+
+    An edge to a release that is not exported becomes edges to the releases which that one waits for.
+    """
+    enabled = {release.id for release in stack.releases() if release.installed}
+    edges = edges_of(stack, enabled)
+    through: dict[ReleaseId, tuple[ReleaseId, ...]] = {}
+    for name in in_order(edges, edges):
+        found: list[ReleaseId] = []
+        for need in edges[name]:
+            found += [need] if need in members else through[need]
+        through[name] = tuple(dict.fromkeys(found))
+    return {name: through[name] for name in edges if name in members}
+
+
+def waves_of(edges: Edges) -> Mapping[ReleaseId, int]:
+    """Return the length of the longest path of edges below each release; 0 for one that waits for nothing."""
+    waves: dict[ReleaseId, int] = {}
+    for name in in_order(edges, edges):
+        waves[name] = max((waves[need] + 1 for need in edges[name]), default=0)
+    return waves
 
 
 def disabled_notes(stack: Stack) -> Iterable[Note]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from devtools.app.options import Options
 from devtools.commands.takeover.rehearse import rehearse, with_namespaces
 from devtools.errors import ExitCode
-from devtools.gitops.waves import exported_edges, waves_of
+from devtools.gitops.components import exported_edges, waves_of
 from devtools.model import Facts
 from devtools.planning.plan import Selection, in_waves, make_plan
 from tests.kits.shop import make_shop

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from devtools.app.environment import App
 from devtools.app.stack_cache import exported_stack
-from devtools.gitops.waves import exported_edges, waves_of
+from devtools.gitops.components import exported_edges, waves_of
 from devtools.model import Facts, ReleaseId, Stack
 from devtools.planning.graph import edges_of
 from devtools.planning.plan import make_plan

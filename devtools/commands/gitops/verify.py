@@ -61,8 +61,7 @@ def _with_schemas(
     app: App, world: World, typed: Arguments, settings: Settings | None
 ) -> tuple[tuple[Finding, ...], dict[str, Any]]:
     """Return every finding, including schema findings, and the program that checked schemas."""
-    from devtools.gitops.verify import findings_of
-    from devtools.gitops.verify.schema import schema_findings
+    from devtools.gitops.verify import findings_of, schema_findings
 
     found = findings_of(world)
     check, why = _checker(app, typed.schemas, typed.crds, world.tree, settings)

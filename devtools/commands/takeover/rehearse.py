@@ -9,7 +9,7 @@ from devtools.app.environment import App
 from devtools.app.options import Options
 from devtools.base.words import plural
 from devtools.errors import ConfigError, ExitCode
-from devtools.gitops.waves import exported_edges, waves_of
+from devtools.gitops.components import exported_edges, waves_of
 from devtools.model import ReleaseId, Stack
 from devtools.planning.plan import Selection
 from devtools.process.runner import Cancel

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+from devtools.base.machine_yaml import read_map
 from devtools.base.open_file import read_file
-from devtools.gitops.argocd.builtin_health import has_health
 from devtools.gitops.component import Component, KindInfo, Note
 from devtools.gitops.jsonpath import PathStep, steps_of
 from devtools.gitops.kinds import BUILTIN, kind_of
@@ -26,6 +27,22 @@ def script(name: str) -> str:
     waves would not wait.
     """
     return read_file(Path(__file__).parent / "lua" / f"{name}.lua").decode()
+
+
+@cache
+def _known_kinds() -> dict[str, list[str]]:
+    """Return the kinds whose health Argo CD knows without a customization, by API group; groups are patterns."""
+    groups = read_map(read_file(Path(__file__).with_name("builtin_health.yaml")))
+    return {group: kinds.split() for group, kinds in groups.items()}
+
+
+def has_health(group: str, kind: str) -> bool:
+    """Return whether Argo CD knows the health of a kind."""
+    return any(
+        "*" in kinds or kind in kinds
+        for pattern, kinds in _known_kinds().items()
+        if pattern == group or ("*" in pattern and fnmatch.fnmatchcase(group, pattern))
+    )
 
 
 def lua_of(
