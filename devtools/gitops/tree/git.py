@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from devtools.base.atomic_write import private_directory
 from devtools.errors import ConfigError, EnvironmentFault
@@ -70,7 +71,7 @@ class Repository:
                 self._run(*_NO_HOOKS, "worktree", "add", "--quiet", "--detach", str(tree), "HEAD")
                 yield tree
             finally:
-                self._clean("worktree", "remove", "--force", str(tree))
+                self.runner.run(self._command("worktree", "remove", "--force", str(tree), cleanup=True))
 
     def commit_branch(self, tree: Path, branch: str, message: str) -> str:
         """Commit all changes in a scratch work tree to a new branch, and return the commit."""
@@ -82,19 +83,14 @@ class Repository:
         return commit
 
     def _run(self, *words: str, stdin: bytes | None = None, strip: bool = True) -> str:
-        result = self.runner.run(self._command(words, stdin))
+        result = self.runner.run(self._command(*words, stdin=stdin))
         if not result.ok:
             words = tuple(word for word in words if word not in _NO_HOOKS)
             raise EnvironmentFault(f"git {words[0]} failed: {result.stderr.strip() or result.stdout.strip()}")
         return result.stdout.strip() if strip else result.stdout
 
     def _try(self, *words: str) -> str:
-        return self.runner.run(self._command(words)).stdout.strip()
+        return self.runner.run(self._command(*words)).stdout.strip()
 
-    def _clean(self, *words: str) -> None:
-        from dataclasses import replace
-
-        self.runner.run(replace(self._command(words), cleanup=True))
-
-    def _command(self, words: Sequence[str], stdin: bytes | None = None) -> Command:
-        return Command(argv=(str(self.program), *words), cwd=self.top, timeout=_SLOW, stdin=stdin)
+    def _command(self, *words: str, **options: Any) -> Command:
+        return Command(argv=(str(self.program), *words), cwd=self.top, timeout=_SLOW, **options)

@@ -70,14 +70,11 @@ def changes_of(
         differing.append(path)
         if there is not None and (includes is None or includes(path)):
             problems += _edited(shown / path, there, content, _known(digests, path))
-    gone = [] if includes else [PurePosixPath(path) for path in ours if PurePosixPath(path) not in files]
-    removed = []
-    for path in gone:
-        there = _content(out / path, shown / path)
-        if there is None or str(path) in shared:
-            continue
-        removed.append(path)
-        problems += _edited(shown / path, there, None, _known(digests, path))
+    removed: list[PurePosixPath] = []
+    for path in () if includes else (PurePosixPath(path) for path in ours):
+        if path not in files and str(path) not in shared and (there := _content(out / path, shown / path)) is not None:
+            removed.append(path)
+            problems += _edited(shown / path, there, None, _known(digests, path))
     if problems and not overwrite:
         raise config_error(problems)
     written = [path for path in differing if includes is None or includes(path)]
