@@ -68,7 +68,6 @@ def _failures(report: Path, chart: Path, shown: Shown) -> Iterator[Finding]:
 
 
 def _described(name: str, chart: Path, shown: Shown) -> Location:
-    """Return the place where a test is defined."""
     for path in suites_of(chart):
         for number, line in enumerate(text_of(path).splitlines(), 1):
             if re.match(rf"\s*-?\s*it:\s*['\"]?{re.escape(name)}['\"]?\s*$", line):

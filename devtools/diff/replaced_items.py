@@ -37,8 +37,6 @@ def replaced(live: Mapping[str, Any], declared: Mapping[str, Any], manager: str)
 
 
 class _Look:
-    """One comparison of an object."""
-
     def __init__(self, live: Mapping[str, Any], manager: str) -> None:
         self._mine = [entry for entry in entries(live) if entry.get("manager") == manager]
         self.lost: list[tuple[Steps, Any]] = []

@@ -87,8 +87,6 @@ def find_drift(
 
 
 class _Look(LiveObjects):
-    """One comparison with the cluster."""
-
     def __init__(
         self, kube: Kube, cancel: Cancel, releases: Sequence[Release], values: Mapping[str, Mapping[str, Any]]
     ) -> None:
@@ -99,7 +97,6 @@ class _Look(LiveObjects):
         self._secret = {release.id: secret_shapes(release, values.get(str(release.id))) for release in releases}
 
     def drifts(self, say: Callable[[str], None]) -> list[ReleaseDrift]:
-        """See `find_drift`."""
         records = self.revisions({release.namespace for release in self._releases})
         known = [_known(release, records.get(release.id, ())) for release in self._releases]
         inputs = [(item.release.id, item.basis, records[item.release.id]) for item in known if item.basis]
@@ -216,14 +213,12 @@ def _with_others(items: Sequence[Item]) -> list[Item]:
 
 
 def _known(release: Release, found: Sequence[Revision]) -> ReleaseDrift:
-    """Return the state of a release by its revisions."""
     if not found:
         return ReleaseDrift(release=release, status="absent")
     return ReleaseDrift(release=release, status=found[-1].status, revision=found[-1].number, basis=basis(found))
 
 
 def _compared(item: ReleaseDrift, found: Sequence[Item] | str, drifts: Mapping[ObjectRef, ObjectDrift]) -> ReleaseDrift:
-    """Return a release with its findings."""
     if isinstance(found, str):
         return replace(item, basis=None, reason=found)
     return replace(item, objects=len(found), drifts=tuple(drifts[one.ref] for one in found if one.ref in drifts))

@@ -11,12 +11,13 @@ from devtools.model import Ignore, ObjectRef
 
 def is_ignored(ignored: Iterable[Ignore], ref: ObjectRef, body: Mapping[str, Any], steps: Steps) -> bool:
     """Return whether a field of an object is ignored, or inside an ignored one; `body` is the declared object."""
-    return any(_covers(pointer, body, steps) for item in ignored if _is_about(item, ref) for pointer in item.paths)
-
-
-def _is_about(item: Ignore, ref: ObjectRef) -> bool:
     group = ref.api_version.rpartition("/")[0]
-    return item.kind == ref.kind and item.name in {"", ref.name} and item.group in {"", group}
+    return any(
+        _covers(pointer, body, steps)
+        for item in ignored
+        if item.kind == ref.kind and item.name in {"", ref.name} and item.group in {"", group}
+        for pointer in item.paths
+    )
 
 
 def _covers(pointer: str, body: Any, steps: Steps) -> bool:

@@ -56,7 +56,6 @@ class LiveObjects:
     """One comparison with the cluster."""
 
     def __init__(self, kube: Kube, cancel: Cancel) -> None:
-        """Request nothing yet."""
         self._kube, self._cancel = kube, cancel
 
     def revisions(self, namespaces: Collection[str]) -> Mapping[ReleaseId, tuple[Revision, ...]]:
@@ -118,7 +117,6 @@ class LiveObjects:
         return live | {item.ref: one for item, one in got}
 
     def _list(self, group: Sequence[Item]) -> dict[ObjectRef, dict[str, Any] | None]:
-        """Return the live objects of one kind."""
         version, kind = group[0].ref.api_version, group[0].ref.kind
         resource = self._kube.resource(kind, version)
         found = self._kube.items(resource.path()) if resource else []

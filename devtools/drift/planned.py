@@ -66,14 +66,11 @@ def predict(
 
 
 class _Prediction(LiveObjects):
-    """One prediction on the cluster."""
-
     def __init__(self, kube: Kube, cancel: Cancel, stack: str, coming: frozenset[str]) -> None:
         super().__init__(kube, cancel)
         self._stack, self._coming = stack, coming
 
     def of(self, steps: Sequence[Step], renderings: Renderings, values: Values) -> list[ReleaseChange]:
-        """See `predict`."""
         known = self.revisions({step.release.namespace for step in steps})
         with ThreadPoolExecutor(PARALLEL, thread_name_prefix="predict") as pool:
             namespaces = self._missing_namespaces(pool, steps)
@@ -228,7 +225,6 @@ def _field(one: Subject, item: Item, change: Change, *, owns_all: bool) -> Plann
 
 
 def _hooks(rendering: StepRendering, step: Step) -> tuple[Hook, ...]:
-    """Return the hooks that run with a step."""
     hooks = rendering.rendered.hooks if rendering.rendered else ()
     return tuple(hook for hook in hooks if any(event.endswith(f"-{step.action.value}") for event in hook.events))
 

@@ -64,7 +64,6 @@ def _removed(item: Item, staying: Collection[str]) -> ObjectChange:
 
 
 def _items(step: Step, rendered: Rendered | None, side: StepRendering, redactor: Redactor) -> list[Item]:
-    """Return the objects of a rendering, hooks included."""
     objects = declared(rendered.objects if rendered else (), step.id, {}).objects
     hooks = declared([hook.object for hook in (rendered.hooks if rendered else ())], step.id, {}).objects
     bodies = [*(item.data for item in side.crds), *objects, *hooks]

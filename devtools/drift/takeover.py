@@ -63,15 +63,12 @@ def take_over(
 
 
 class _Look(LiveObjects):
-    """One prediction on the cluster."""
-
     def __init__(self, kube: Kube, cancel: Cancel, controller: Controller) -> None:
         super().__init__(kube, cancel)
         self._controller: Controller = controller
         self._manager = MANAGERS[controller]
 
     def of(self, steps: Sequence[Step], renderings: Renderings, values: Values) -> list[Takeover]:
-        """See `take_over`."""
         known = self.revisions({step.release.namespace for step in steps})
         with ThreadPoolExecutor(PARALLEL, thread_name_prefix="takeover") as pool:
 
@@ -104,7 +101,6 @@ class _Look(LiveObjects):
         return Takeover(change=ReleaseChange(step=step, objects=tuple(objects)), revision=revision, found=there)
 
     def _change(self, item: Item, live: Mapping[str, Any] | None, ignored: Sequence[Ignore]) -> ObjectChange | None:
-        """Return the change of one object; None if there is none."""
         if not item.path:
             return added(item, "the cluster does not serve this kind yet")
         if live is None:

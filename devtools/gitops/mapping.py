@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from devtools.base.machine_yaml import read_yaml
 from devtools.base.open_file import read_file
@@ -26,11 +26,10 @@ class Mapping:
     flux_note: str = ""
 
 
-def _mapping(row: dict[str, Any]) -> Mapping:
-    return Mapping(**row | {engine: tuple(row.get(engine, ())) for engine in ("argocd", "flux")})
-
-
-MAPPINGS = tuple(map(_mapping, read_yaml(read_file(Path(__file__).with_suffix(".yaml")))))
+MAPPINGS = tuple(
+    Mapping(**row | {engine: tuple(row.get(engine, ())) for engine in ("argocd", "flux")})
+    for row in read_yaml(read_file(Path(__file__).with_suffix(".yaml")))
+)
 
 
 def table() -> str:

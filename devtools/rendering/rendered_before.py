@@ -27,7 +27,6 @@ class RenderedBefore:
             self._keys = dict.fromkeys(file.read().decode().split())
 
     def __contains__(self, key: str) -> bool:
-        """Return whether these inputs were rendered."""
         return key in self._keys
 
     def add(self, keys: Iterable[str]) -> None:

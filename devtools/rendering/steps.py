@@ -74,8 +74,6 @@ def render_steps(
 
 
 class _Steps:
-    """The renderings of one plan."""
-
     def __init__(
         self,
         renderer: Renderer,
@@ -94,7 +92,6 @@ class _Steps:
         self._found: dict[ReleaseId, StepRendering] = {}
 
     def all(self) -> dict[ReleaseId, StepRendering]:
-        """See `render_steps`."""
         steps = [step for step in self._plan.steps if step.action in SYNCED and not step.sweep]
         looked = self._renderer.each(self._look, steps)
         uses = {step.id: found for step, found in zip(steps, looked, strict=True)}
@@ -127,7 +124,6 @@ class _Steps:
             return error
 
     def _render(self, step: Step, found: tuple[Uses, tuple[ChartObject, ...]] | ConfigError) -> StepRendering:
-        """Render one step."""
         if isinstance(found, ConfigError):
             return StepRendering(failure=found)
         uses, crds = found

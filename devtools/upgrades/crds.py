@@ -41,7 +41,6 @@ def compare_crds(
 
 
 def _by_name(objects: Iterable[Mapping[str, Any]]) -> dict[str, _Versions]:
-    """Return the versions of each CRD by name."""
     return {
         item["metadata"]["name"]: {version["name"]: version for version in item["spec"].get("versions") or ()}
         for item in objects
@@ -57,7 +56,6 @@ def _shown(versions: _Versions) -> Iterator[str]:
 
 
 def _notes(old: _Versions, new: _Versions) -> Iterator[str]:
-    """Yield a sentence for each difference."""
     stored, stores = (next((name for name, one in side.items() if one.get("storage")), "") for side in (old, new))
     if stored != stores:
         yield f"stores {stores} instead of {stored}"

@@ -15,7 +15,7 @@ from devtools.gitops.argocd.repositories import repository_notes, repository_sec
 from devtools.gitops.argocd.sets import application_set
 from devtools.gitops.argocd.spec import SECRETS, component_data, value_files
 from devtools.gitops.argocd.tenants import tenant_notes
-from devtools.gitops.component import Component, Components, Export, ExportOptions, Files, Note, Object
+from devtools.gitops.component import Component, Components, Export, ExportOptions, Files, Note
 from devtools.gitops.components import check_names
 from devtools.gitops.secrets import external_secrets
 
@@ -101,17 +101,14 @@ def _config_files(context: Context, lua: Mapping[tuple[str, str], str], componen
     found = {"argocd-cm": dict(sorted(health.items()))}
     if "rolling" in orders:
         found["argocd-cmd-params-cm"] = {"applicationsetcontroller.enable.progressive.syncs": "true"}
-    return {
-        context.layout.config / f"{name}.yaml": document(_config_map(name, data), f"{_APPLY} {name}.yaml")
-        for name, data in found.items()
-        if data
-    }
-
-
-def _config_map(name: str, data: Mapping[str, str]) -> Object:
-    labels = {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "argocd"}
-    metadata = {"name": name, "namespace": NAMESPACE, "labels": labels}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(data)}
+    files: Files = {}
+    for name, data in found.items():
+        if data:
+            labels = {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "argocd"}
+            metadata = {"name": name, "namespace": NAMESPACE, "labels": labels}
+            item = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+            files[context.layout.config / f"{name}.yaml"] = document(item, f"{_APPLY} {name}.yaml")
+    return files
 
 
 def _notes(components: Sequence[Component], context: Context) -> Iterable[Note]:

@@ -80,7 +80,6 @@ def _destinations(components: Iterable[Component], context: Context) -> list[dic
 
 
 def _cluster_kinds(components: Iterable[Component]) -> set[tuple[str, str]]:
-    """Return the cluster-scoped kinds that components contain."""
     kinds: set[tuple[str, str]] = set()
     for component in components:
         kinds |= set(component.chart.cluster_kinds if component.chart.is_readable else _OPERATORS)

@@ -22,7 +22,10 @@ def application_set(environment: GitopsEnvironment, components: Sequence[Compone
         "syncPolicy": _set_policy(environment),
     }
     if environment.order == "rolling":
-        steps = [_step(wave, environment) for wave in sorted({component.wave for component in components})]
+        manual = {"maxUpdate": 0} if environment.sync == "manual" else {}  # updates no Application by itself
+        waves = sorted({component.wave for component in components})
+        selected = [[{"key": WAVE, "operator": "In", "values": [str(wave)]}] for wave in waves]
+        steps = [{"matchExpressions": expressions, **manual} for expressions in selected]
         spec["strategy"] = {"type": "RollingSync", "deletionOrder": "Reverse", "rollingSync": {"steps": steps}}
     spec["template"] = _template(environment, context)
     spec["templatePatch"] = _patch(environment, context)
@@ -57,12 +60,6 @@ def _set_policy(environment: GitopsEnvironment) -> Object:
     """
     never = {"preserveResourcesOnDeletion": True} if environment.prune == "never" else {}
     return {"applicationsSync": "sync" if environment.prune == "auto" else "create-update", **never}
-
-
-def _step(wave: int, environment: GitopsEnvironment) -> Object:
-    """Return the step of a wave; a manual environment updates no Application by itself."""
-    step: Object = {"matchExpressions": [{"key": WAVE, "operator": "In", "values": [str(wave)]}]}
-    return step | ({"maxUpdate": 0} if environment.sync == "manual" else {})
 
 
 def _template(environment: GitopsEnvironment, context: Context) -> Object:

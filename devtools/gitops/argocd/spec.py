@@ -11,13 +11,13 @@ from devtools.model import Ignore
 POST_SYNC = "post-sync.yaml"  # next to component.yaml
 SECRETS = "secrets"  # a directory next to component.yaml
 PRUNE_OPTIONS = {"auto": (), "confirm": ("Prune=confirm",), "never": ("Prune=false",)}
-OWN = ("source", "sources", "syncPolicy", "ignoreDifferences", "destination")
-"""Keys of an Application's spec that a set makes from other keys of component.yaml."""
+# Keys of an Application's spec that a set makes from other keys of component.yaml.
+_OWN = ("project", "source", "sources", "syncPolicy", "ignoreDifferences", "destination")
 
 
 def component_data(component: Component, environment: GitopsEnvironment, context: Context) -> Object:
     """Return the content of component.yaml, which ApplicationSets read."""
-    chart = component.chart.source
+    chart, spec = component.chart.source, application_spec(component, environment, context)
     place = {"path": chart.path} if chart.kind == "git" else {"chart": chart.chart, "version": chart.version}
     return {
         "name": component.name,
@@ -35,7 +35,8 @@ def component_data(component: Component, environment: GitopsEnvironment, context
         "valueFiles": [str(file.path) for file in value_files(component, context)],
         "ignoreMissingValueFiles": False,
         "ignoreDifferences": ignore_differences(component.release.ignore),
-        "spec": extra_spec(component, environment, context),
+        # What the set does not make from other keys; the release's `argocd` is merged over what it makes.
+        "spec": {key: value for key, value in spec.items() if key in component.release.argocd or key not in _OWN},
     }
 
 
@@ -130,17 +131,6 @@ def sync_policy(environment: GitopsEnvironment, options: list[str]) -> Object:
         policy["automated"] = {"prune": environment.prune != "never", "selfHeal": True}
     retry = {"limit": 5, "backoff": {"duration": "10s", "factor": 2, "maxDuration": "3m"}}
     return policy | {"retry": retry, "syncOptions": options}
-
-
-def extra_spec(component: Component, environment: GitopsEnvironment, context: Context) -> Object:
-    """Return the part of the spec in component.yaml that the set does not make from its other keys.
-
-    For a key in both, the release's `argocd` is merged over the set's result.
-    """
-    whole = application_spec(component, environment, context)
-    return {
-        key: value for key, value in whole.items() if key in component.release.argocd or key not in (*OWN, "project")
-    }
 
 
 def application_spec(component: Component, environment: GitopsEnvironment, context: Context) -> Object:

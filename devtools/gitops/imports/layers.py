@@ -243,7 +243,6 @@ class _Charts:
         return name
 
     def write(self) -> None:
-        """Write the copies and the lock."""
         for name, chart in self._copied.items():
             base = self._tree.root / chart.path
             for file in [self._tree.root / path for path in chart.files] or sorted(base.rglob("*")):

@@ -13,7 +13,6 @@ from devtools.base.yaml_positions import KeyPath
 
 @cache
 def _keys() -> Mapping[str, Any]:
-    """Return the keys of an Application's spec and their types."""
     from devtools.base.machine_yaml import read_map
 
     return read_map(read_file(Path(__file__).parent / "application_keys.yaml"))

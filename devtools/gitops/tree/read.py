@@ -180,7 +180,6 @@ class Tree:
 
     @cached_property
     def _below(self) -> Mapping[PurePosixPath, tuple[KubeObject, ...]]:
-        """The objects below each directory."""
         found: dict[PurePosixPath, list[KubeObject]] = {}
         for item in self.objects:
             for parent in item.path.parents:

@@ -173,7 +173,6 @@ def _edited(shown: Path, there: bytes, content: bytes | None, known: Iterable[st
 
 
 def _first_difference(there: bytes, content: bytes | None) -> int:
-    """Return the number of the first line that differs."""
     if content is None:
         return 1
     pairs = zip_longest(there.split(b"\n"), content.split(b"\n"))

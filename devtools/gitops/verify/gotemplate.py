@@ -56,7 +56,6 @@ def render(template: str, data: Mapping[str, Any], *, strict: bool = True) -> st
 
 
 def _parse(template: str) -> list[_Node]:
-    """Return the blocks of a template."""
     root: list[_Node] = []
     stack: list[tuple[_Node, list[_Node]]] = []
     current = root
@@ -107,8 +106,6 @@ def _pieces(template: str) -> Iterator[_Node]:
 
 
 class _Scope:
-    """Variables and the root of one evaluation."""
-
     def __init__(self, root: Mapping[str, Any], *, strict: bool) -> None:
         self._root, self._strict = root, strict
         self._variables: dict[str, Any] = {"$": root}
