@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from devtools.charts.contract import ChartContract, Crd, CrdVersion, Service, ServicePort, Workload
@@ -15,6 +15,11 @@ _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
 SHORT = "rlsq"
 """A release name that no chart contains in an object's name by chance."""
 
+_ORDER = (  # of keys in the lock
+    *("crds_in", "crds_keep", "crds_switch", "crds", "workloads", "services"),
+    *("group", "kind", "name", "port", "protocol", "plural", "scope", "status", "versions", "served", "storage"),
+    *("headless", "ports"),
+)
 Objects = Sequence[Mapping[str, Any]]
 
 
@@ -55,22 +60,24 @@ def derive_contract(
 
 def is_same(one: ChartContract, other: ChartContract) -> bool:
     """Return whether two contracts are equal, ignoring order."""
-    return _ordered(one) == _ordered(other)
+    return _unordered(one) == _unordered(other)
 
 
 def contract_keys(contract: ChartContract) -> dict[str, Any]:
     """Return the lock's form of a contract: keys with their default value are left out."""
-    keys: dict[str, Any] = {}
-    if contract.crds:
-        keys["crds_in"] = contract.crds_in
-        keys |= {"crds_keep": contract.crds_keep} if contract.crds_in == "templates" else {}
-        keys |= {"crds_switch": contract.crds_switch} if contract.crds_switch else {}
-        keys["crds"] = [_crd_keys(crd) for crd in contract.crds]
-    if contract.workloads:
-        keys["workloads"] = [{"kind": item.kind, "name": item.name} for item in contract.workloads]
-    if contract.services:
-        keys["services"] = [_service_keys(item) for item in contract.services]
-    return keys
+    keys = _keys(contract)
+    if not contract.crds:
+        return {key: value for key, value in keys.items() if not key.startswith("crds")}
+    keep = {"crds_keep": contract.crds_keep} if contract.crds_in == "templates" else {}
+    return {"crds_in": contract.crds_in, **keep, **keys}
+
+
+def _keys(item: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for field in sorted(fields(item), key=lambda field: _ORDER.index(field.name)):
+        if (value := getattr(item, field.name)) != field.default:
+            found[field.name] = list(map(_keys, value)) if isinstance(value, tuple) else value
+    return found
 
 
 def _name(item: Mapping[str, Any]) -> str:
@@ -114,34 +121,8 @@ def _service(item: Mapping[str, Any], chart: str, others: Iterable[str]) -> Serv
     return Service(name=_pattern(_name(item), chart, others), ports=ports, headless=spec.get("clusterIP") == "None")
 
 
-def _ordered(contract: ChartContract) -> ChartContract:
-    crds = (
-        replace(crd, versions=tuple(sorted(crd.versions, key=lambda version: version.name))) for crd in contract.crds
-    )
-    return replace(
-        contract,
-        crds=tuple(sorted(crds, key=lambda crd: crd.name)),
-        workloads=tuple(sorted(contract.workloads, key=lambda item: (item.kind, item.name))),
-        services=tuple(sorted(contract.services, key=lambda item: item.name)),
-    )
-
-
-def _crd_keys(crd: Crd) -> dict[str, Any]:
-    versions = [
-        {"name": one.name, **({} if one.served else {"served": False}), **({"storage": True} if one.storage else {})}
-        for one in crd.versions
-    ]
-    keys = {"group": crd.group, "kind": crd.kind, "plural": crd.plural, "scope": crd.scope}
-    return {**keys, **({} if crd.status else {"status": False}), "versions": versions}
-
-
-def _service_keys(item: Service) -> dict[str, Any]:
-    ports = [
-        {
-            **({"name": port.name} if port.name else {}),
-            "port": port.port,
-            **({} if port.protocol == "TCP" else {"protocol": port.protocol}),
-        }
-        for port in item.ports
-    ]
-    return {"name": item.name, **({"headless": True} if item.headless else {}), "ports": ports}
+def _unordered(contract: ChartContract) -> tuple[Any, ...]:
+    versions = {crd: tuple(sorted(crd.versions, key=lambda version: version.name)) for crd in contract.crds}
+    crds = {replace(crd, versions=ordered) for crd, ordered in versions.items()}
+    rest = replace(contract, crds=(), workloads=(), services=())
+    return rest, crds, set(contract.workloads), set(contract.services)
