@@ -22,14 +22,15 @@ _PLAIN_WORDS = frozenset(
 _SHARED_HOSTS = frozenset({"github", "ghcr", "quay", "docker", "gcr", "gitlab"})
 
 
-class Repository:
-    """The files of the imported repository, and notes."""
+class Imported:
+    """The files of the imported repository, notes, and how many releases were found."""
 
     def __init__(self) -> None:
         self.files: dict[PurePosixPath, bytes] = {}
         self.notes: list[ImportNote] = []
         self.refused: set[Key] = set()  # releases that are left out
         self.created: set[str] = {"default"}  # namespaces that the tree creates, or every cluster has
+        self.releases = 0
 
     def note(self, found: Found, message: str, *, refused: bool = False) -> None:
         """Add a note about a release."""
@@ -37,9 +38,9 @@ class Repository:
         self.notes.append(ImportNote(where=found.where, subject=subject, message=message, refused=refused))
 
 
-def repository_of(tree: Tree, found: Iterable[Found], name: str, url: str) -> Repository:
+def repository_of(tree: Tree, found: Iterable[Found], name: str, url: str) -> Imported:
     """Return the repository that deploys the found releases."""
-    made = Repository()
+    made = Imported()
     by_key: dict[Key, dict[str, Found]] = {}
     for one in found:
         other = by_key.setdefault(one.key, {}).setdefault(one.environment, one)
@@ -47,6 +48,7 @@ def repository_of(tree: Tree, found: Iterable[Found], name: str, url: str) -> Re
             made.note(one, f"it is in {one.environment} twice: the first one is imported", refused=True)
     made.created |= {one.namespace for several in by_key.values() for one in several.values() if one.creates_namespace}
     made.created |= {item.name for item in tree.of("Namespace", "")}
+    made.releases = len(by_key)
     environments = list(dict.fromkeys(env for several in by_key.values() for env in several))
     charts = _Charts(tree, made)
     pins = {key: chart for key, several in by_key.items() if (chart := charts.pin_of(several))}
@@ -68,7 +70,7 @@ def repository_of(tree: Tree, found: Iterable[Found], name: str, url: str) -> Re
     return made
 
 
-def _settings(made: Repository, name: str, url: str, manual: Mapping[str, bool]) -> None:
+def _settings(made: Imported, name: str, url: str, manual: Mapping[str, bool]) -> None:
     """Write devtools.yaml, and a directory for each environment; `manual` names those that are synced manually."""
     exported = {env: {"sync": "manual"} if by_hand else {} for env, by_hand in manual.items()}
     settings: dict[str, Any] = {"name": name}
@@ -79,7 +81,7 @@ def _settings(made: Repository, name: str, url: str, manual: Mapping[str, bool])
         made.files.setdefault(PurePosixPath("environments") / env / ".gitkeep", b"")
 
 
-def _layers(releases: Mapping[Key, Mapping[str, Found]], made: Repository) -> dict[str, list[Key]]:
+def _layers(releases: Mapping[Key, Mapping[str, Found]], made: Imported) -> dict[str, list[Key]]:
     """Return the layers in the order of positions: a layer has adjacent releases of one tier, and the tier's tests."""
     position = {key: max(one.position for one in several.values()) for key, several in releases.items()}
     tier = {key: next(iter(several.values())).tier for key, several in releases.items()}
@@ -125,7 +127,7 @@ def _release(
     needed: Sequence[Key],
     releases: Mapping[Key, Mapping[str, Found]],
     environments: Sequence[str],
-    made: Repository,
+    made: Imported,
 ) -> dict[str, Any]:
     several = releases[key]
     first = next(iter(several.values()))
@@ -154,7 +156,7 @@ def _release(
     return out
 
 
-def _overlays(layer: str, several: Mapping[str, Found], made: Repository) -> None:
+def _overlays(layer: str, several: Mapping[str, Found], made: Imported) -> None:
     """Write the values that all environments start with as shared ones, and the rest for each environment."""
     lists = [one.values for one in several.values()]
     shared = 0
@@ -170,7 +172,7 @@ def _overlays(layer: str, several: Mapping[str, Found], made: Repository) -> Non
         _write(made, found, PurePosixPath("environments") / env / layer / name, found.values[shared:])
 
 
-def _write(made: Repository, found: Found, path: PurePosixPath, values: Sequence[Values]) -> None:
+def _write(made: Imported, found: Found, path: PurePosixPath, values: Sequence[Values]) -> None:
     """Write one overlay: a single file unchanged, several merged as Helm does."""
     if not values:
         return
@@ -194,7 +196,7 @@ def _write(made: Repository, found: Found, path: PurePosixPath, values: Sequence
 class _Charts:
     """Names charts as in layer files, copies those of the repository, and pins the others in the lock."""
 
-    def __init__(self, tree: Tree, made: Repository) -> None:
+    def __init__(self, tree: Tree, made: Imported) -> None:
         self._tree, self._made = tree, made
         self._pinned: dict[str, FoundChart] = {}
         self._copied: dict[str, FoundChart] = {}  # by name in layer files
