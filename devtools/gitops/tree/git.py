@@ -31,9 +31,9 @@ class Repository:
             raise ConfigError(f"{ref} is not a commit of {self.top}", hint="name a branch, a tag or a commit")
         return found
 
-    def last_change(self, paths: Sequence[str], ref: str = "HEAD") -> tuple[str, str]:
+    def last_change(self, paths: Sequence[str]) -> tuple[str, str]:
         """Return the newest commit that changed one of the paths, and its subject; empty if none did."""
-        found = self._run("log", "-1", "--format=%H %s", ref, "--", *paths)
+        found = self._run("log", "-1", "--format=%H %s", "--", *paths)
         commit, _, subject = found.partition(" ")
         return commit, subject
 
