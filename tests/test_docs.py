@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import re
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
 from invoke.exceptions import ParseError
 from invoke.parser import Parser
+from invoke.parser.context import ParserContext
 from invoke.program import Program
 
 from devtools.tasks import namespace
-from devtools.tasks.declaration import LayerTask
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -67,13 +67,20 @@ def commands(text: str) -> list[str]:
     return [command for command in whole if "…" not in command and command != "invoke"]
 
 
-@functools.cache
 def _parser(*words: str) -> Parser:
-    """The tasks' own; which word may follow a task without a flag depends on what is typed."""
-    with patch.object(sys, "argv", ["invoke", *words]):
-        # a copy: invoke takes the help texts out of tasks when it makes contexts of them
-        contexts = copy.deepcopy(namespace).to_contexts()
-    return Parser(contexts=contexts, initial=Program(namespace=namespace).initial_context)
+    """The parser of a program with the tasks among these words: it copies all it has for each command line."""
+    with patch.object(sys, "argv", ["invoke", *words]):  # says which word may follow a task without a flag
+        contexts = [
+            ParserContext(name=name, aliases=aliases, args=namespace[name].get_arguments())
+            for name, aliases in namespace.task_names.items()
+            if {name, *aliases} & {*words}
+        ]
+    return Parser(contexts=contexts, initial=_initial())
+
+
+@functools.cache
+def _initial() -> Any:
+    return Program(namespace=namespace).initial_context
 
 
 def complaint(command: str) -> str:
@@ -83,9 +90,8 @@ def complaint(command: str) -> str:
         # help on a task, or a task that is only spoken of
         known = {*namespace.task_names, *(alias for more in namespace.task_names.values() for alias in more)}
         return "" if {*words} - {"--help", "--list", "TASK"} <= known else "no such task"
-    task = namespace[words[0]] if words[0] in namespace.task_names else None
     try:
-        _parser(*(words if isinstance(task, LayerTask) else ())).parse_argv(words)
+        _parser(*words).parse_argv(words)
     except ParseError as error:
         return str(error)
     return ""
