@@ -136,7 +136,7 @@ READ_OTHERWISE = {
     "devtools/clusters/embedded/simulation.py": 1,
     "devtools/clusters/embedded/template.py": 1,
     "devtools/commands/specs.py": 1,
-    "devtools/bootstrap/machine.py": 1,
+    "devtools/bootstrap/prerequisites.py": 1,
     "devtools/locks/holder.py": 1,
     "devtools/tilt/harness/evaluation.py": 1,
     "devtools/tilt/harness/arguments.py": 1,

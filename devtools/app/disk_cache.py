@@ -149,7 +149,6 @@ def _write(file: Path, stamp: Stamp, value: object) -> None:
 
 
 def _prune(directory: Path) -> None:
-    """Remove the oldest files beyond the limit."""
     files = sorted(directory.iterdir(), key=lambda path: path.stat().st_mtime_ns)
     for path in files[:-_MOST]:
         path.unlink(missing_ok=True)

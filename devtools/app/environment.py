@@ -238,10 +238,8 @@ class App:
 
         typed = self.environ.get("DEVTOOLS_PATIENCE", "")
         if typed and not re.fullmatch(r"\d{1,4}", typed, re.ASCII):
-            raise ConfigError(
-                f"DEVTOOLS_PATIENCE={typed!r} is not a number of seconds",
-                hint="use a whole number, such as 30, at most 9999",
-            )
+            hint = "use a whole number, such as 30, at most 9999"
+            raise ConfigError(f"DEVTOOLS_PATIENCE={typed!r} is not a number of seconds", hint=hint)
         return float(typed) if typed else RETRY_FOR
 
     @cached_property

@@ -106,7 +106,6 @@ def origin_of(app: App) -> str:
 
 
 def _who() -> str:
-    """Return `user@host`."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError, ImportError):  # in a container the user may have no name

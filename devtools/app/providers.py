@@ -116,7 +116,6 @@ def remove_stale_copies(app: App) -> None:
 
 
 def _kwok(app: App) -> Provider:
-    """Build the provider of the embedded cluster, with the repository's Stages."""
     from devtools.clusters.embedded.provider import KwokProvider
 
     return KwokProvider(
@@ -193,7 +192,6 @@ def k3d_provider(app: App) -> K3dProvider:
 
 
 def _context(app: App) -> ContextProvider:
-    """Build the provider of one of the user's contexts that devtools.yaml allows."""
     from devtools.clusters.context import ContextProvider
 
     default = Path(app.environ.get("HOME", "~")).expanduser() / ".kube" / "config"

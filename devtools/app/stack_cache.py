@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devtools.app.environment import App
+from devtools.base.atomic_write import OWN
 from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault, config_error
 from devtools.model import SYNCED, Environment, Planned, Release, Stack
 
@@ -157,6 +158,12 @@ def _inputs(app: App) -> tuple[Path, ...]:
     """Return every file and directory that a stack is read from."""
     settings = app.settings
     return (settings.root / "devtools.yaml", settings.layers, settings.environments, settings.charts)
+
+
+def is_inside_inputs(app: App, directory: Path) -> bool:
+    """Return whether a directory to write into is among the files of the stack, of git or of devtools."""
+    root = app.settings.root
+    return any(directory.is_relative_to(path.resolve()) for path in (*_inputs(app), root / OWN, root / ".git"))
 
 
 def _provider(app: App) -> str:

@@ -43,15 +43,16 @@ class ClusterBuilder:
 
         Raises EnvironmentFault or TimedOut.
         """
-        found = buildx.find(self._listed(), self.name)
+        listed = self._buildx.read(self.tool.list(), "list builders", buildx.builders)
+        found = buildx.find(listed, self.name)
         if found is None:
             return "absent"
         if not found.is_for(self.tool.kubeconfig):
             return "foreign"
         return "running" if found.is_running else "stopped"
 
-    def planned(self, state: State | None = None) -> tuple[Command, ...]:
-        """Return what `ensure` would run in this state, in order; without `state`, the current one is queried."""
+    def planned(self, state: State) -> tuple[Command, ...]:
+        """Return what `ensure` would run in this state, in order."""
         create = self.tool.create(self.name, NAMESPACE, timeout=TIMEOUT, config=self.config)
         steps: dict[State, tuple[Command, ...]] = {
             "absent": (create,),
@@ -59,7 +60,7 @@ class ClusterBuilder:
             "stopped": (self.tool.boot(self.name, timeout=TIMEOUT),),
             "running": (),
         }
-        return steps[self.state() if state is None else state]
+        return steps[state]
 
     def ensure(self, progress: Progress) -> None:
         """Create it, start it, or find it running. Raises EnvironmentFault, TimedOut or Interrupted."""
@@ -82,9 +83,6 @@ class ClusterBuilder:
             self._buildx.run(self.tool.remove(self.name, keep_daemon=True), f"remove builder {self.name}")
         progress(f"removed builder {self.name}")
 
-    def _listed(self) -> tuple[buildx.Builder, ...]:
-        return self._buildx.read(self.tool.list(), "list builders", buildx.builders)
-
     @property
     def _buildx(self) -> Program:
         hint = "invoke bootstrap continues from here"
@@ -92,5 +90,4 @@ class ClusterBuilder:
 
 
 def _reason(result: Result) -> str:
-    """Return the last line of the output."""
     return last_line(result).strip().removeprefix("ERROR: ")

@@ -83,7 +83,6 @@ def _quoted(path: Path) -> str:
 
 
 def _terminator(body: str) -> str:
-    """Return a delimiter that is not a line of the body."""
     end = "EOF"
     while end in body.splitlines():
         end += "_"

@@ -1,20 +1,52 @@
-"""The output of `invoke bootstrap` and its companions; `docs/output.md` describes the documents."""
+"""States of the stages of a bootstrap, and their output; `docs/output.md` describes the documents."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
-from typing import Any, TextIO
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from devtools.bootstrap.dry_run_script import Line as Planned
 from devtools.bootstrap.dry_run_script import as_json
 from devtools.bootstrap.prerequisites import Finding
-from devtools.bootstrap.stage import DIFFERENCES, StageStatus
-from devtools.report.tables import show_document
+from devtools.errors import ExitCode
 from devtools.report.text import Line, Span, Style, wrapped
 
 VERSION = 1
+State = Literal["ready", "unused", "missing", "stopped", "stale", "foreign", "loading", "broken"]
 _STYLES: dict[str, Style] = {"ready": "good", "unused": "dim", "broken": "bad", "removed": "good"}
+# How an embedded cluster differs from k3d: what, k3d, embedded.
+_DIFFERENCES = (
+    ("control plane", "k3s in Docker", "kube-apiserver, etcd, scheduler: real, no Docker"),
+    ("workloads", "run for real", "simulated: ready at once, nothing runs in them"),
+    ("operators", "run for real", "simulated by the Stages in simulation/"),
+    (
+        "smoke tests",
+        "passed or failed",
+        "run for real on Linux as root, else simulated; they read simulated state",
+    ),
+    ("images", "built, pushed to the registry, pulled", "neither built nor pulled"),
+    ("apps in Tilt", "built, live-updated, port-forwarded", "deployed, but not built"),
+    ("charts not vendored", "an error", "stand-ins of the same names"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageStatus:
+    """The state of one stage; `unused` means that this kind of cluster does not need it."""
+
+    stage: str
+    state: State
+    detail: str = ""
+    hint: str = ""
+    code: ExitCode = ExitCode.OK  # of a failure that did not stop the bootstrap
+    ui: str = ""  # Tilt's, if it runs
+    log: str = ""  # Tilt's, if this checkout started it
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.state in {"ready", "unused"}
 
 
 def document(  # noqa: PLR0913 - one parameter per field
@@ -42,8 +74,8 @@ def document(  # noqa: PLR0913 - one parameter per field
             {"stage": item.stage, "state": item.state, "ok": item.ok, "detail": item.detail, "hint": item.hint}
             for item in stages
         ],
-        "findings": findings_json(findings),
-        "differences": [asdict(item) for item in DIFFERENCES if fallback],
+        "findings": [asdict(item) for item in findings],
+        "differences": [dict(zip(("what", "k3d", "embedded"), row, strict=True)) for row in _DIFFERENCES if fallback],
         "ui": ui,
         "log": log,
         "next": list(next_),
@@ -59,19 +91,9 @@ def plan_document(
         "kind": "bootstrap-plan",
         "provider": provider,
         "context": context,
-        "findings": findings_json(findings),
+        "findings": [asdict(item) for item in findings],
         "commands": [as_json(line) for line in lines],
     }
-
-
-def findings_json(findings: Iterable[Finding]) -> list[dict[str, Any]]:
-    """Return the elements of `findings`."""
-    return [asdict(item) for item in findings]
-
-
-def show(found: dict[str, Any], *, output: str, out: TextIO, environ: Mapping[str, str]) -> None:
-    """Write a `bootstrap` document in the requested format; ConfigError for an unknown format."""
-    show_document(found, lines, output, out, environ)
 
 
 def lines(found: Mapping[str, Any], width: int) -> list[Line]:

@@ -23,26 +23,6 @@ _UP = ("up", "--stream")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TiltResource:
-    """One resource of a running Tilt.
-
-    `update` is `ok`, `error`, `pending`, `in_progress`, `none` or `not_applicable`; `runtime` the same without
-    `in_progress`; `waiting_on` are the resources it waits for; `error` is why its last build failed.
-    """
-
-    name: str
-    update: str
-    runtime: str
-    error: str = ""
-    waiting_on: tuple[str, ...] = ()
-
-    @property
-    def failed(self) -> bool:
-        """Whether its last build or its program failed."""
-        return "error" in {self.update, self.runtime}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Tilt:
     """One tilt program for one repository and one cluster; its UI listens on `host` and `port`."""
 
@@ -64,7 +44,7 @@ class Tilt:
         return self._command(*_UP, *self._server(), "--context", self.context, args=args, timeout=None)
 
     def resources(self) -> Command:
-        """Print the running Tilt's resources; see `resources`."""
+        """Print the running Tilt's resources; see `tiltfile_error`."""
         return self._get("uiresources")
 
     def file_watches(self) -> Command:
@@ -90,24 +70,20 @@ class Tilt:
         return Command(argv=argv, env={"KUBECONFIG": str(self.kubeconfig)}, cwd=self.root, timeout=timeout)
 
 
-def resources(output: str) -> tuple[TiltResource, ...]:
-    """Parse the output of `get uiresources`, in the UI's order. ValueError if it is something else."""
-    try:
-        items = sorted(_items(output), key=lambda item: (item.get("status") or {}).get("order") or 0)
-        return tuple(_resource(item) for item in items)
-    except (AttributeError, LookupError, TypeError) as error:
-        raise ValueError(_STRANGE) from error
-
-
 def tiltfile_error(output: str) -> str | None:
     """Return why the Tiltfile did not load, by `get uiresources`; empty if it did, None while it loads.
 
     ValueError if it is something else.
     """
-    found = next((item for item in resources(output) if item.name == TILTFILE), None)
-    if found is None or found.update not in {"ok", "error"}:
-        return None
-    return _reason_first(found.error) if found.update == "error" else ""
+    try:
+        found = (item.get("status") or {} for item in _items(output) if item["metadata"]["name"] == TILTFILE)
+        status = next(found, {})
+        if status.get("updateStatus") != "error":
+            return "" if status.get("updateStatus") == "ok" else None
+        newest, *_ = status.get("buildHistory") or [{}]
+        return _reason_first(str(newest.get("error") or ""))
+    except (AttributeError, LookupError, TypeError) as error:
+        raise ValueError(_STRANGE) from error
 
 
 def _reason_first(error: str) -> str:
@@ -162,19 +138,6 @@ def context(output: str) -> str:
         return str((connection.get("kubernetes") or {}).get("context") or "")
     except (AttributeError, LookupError, TypeError) as error:
         raise ValueError("not one of Tilt's clusters") from error
-
-
-def _resource(item: dict[str, Any]) -> TiltResource:
-    status = item.get("status") or {}
-    history = status.get("buildHistory") or [{}]
-    waiting = status.get("waiting") or {}
-    return TiltResource(
-        name=str(item["metadata"]["name"]),
-        update=str(status.get("updateStatus") or "none"),
-        runtime=str(status.get("runtimeStatus") or "none"),
-        error=str(history[0].get("error") or ""),  # the newest build comes first
-        waiting_on=tuple(str(on.get("name", "")) for on in waiting.get("on") or ()),
-    )
 
 
 def _items(output: str) -> list[dict[str, Any]]:

@@ -74,27 +74,20 @@ def answers(host: str, port: int, seconds: float = 5.0) -> bool:
     return True
 
 
+@dataclass(frozen=True, kw_only=True)
 class TiltProcess:
-    """Tilt of one checkout."""
+    """Tilt of one checkout; `runner` starts and queries it: its environment is Tilt's, BUF_TOKEN included."""
 
-    def __init__(
-        self,
-        tool: Tilt,
-        *,
-        runner: Runner,
-        cancel: Cancel,
-        wait: float = WAIT,
-        loading: float = LOADING,
-        grace: float = GRACE,
-    ) -> None:
-        """`runner` starts and queries Tilt: its environment is Tilt's, BUF_TOKEN included."""
-        self._tool = tool
-        self._runner = runner
-        self._cancel = cancel
-        self._wait = wait
-        self._loading = loading
-        self._grace = grace
-        self._directory = tool.root / RUN_DIRECTORY
+    tool: Tilt = field(kw_only=False)
+    runner: Runner
+    cancel: Cancel
+    wait: float = WAIT
+    loading: float = LOADING
+    grace: float = GRACE
+
+    @property
+    def _directory(self) -> Path:
+        return self.tool.root / RUN_DIRECTORY
 
     @property
     def log(self) -> Path:
@@ -108,10 +101,10 @@ class TiltProcess:
 
     def command(self, *args: str) -> Command:
         """Return the command that starts Tilt, marked so that it can be found again; `args` go to the Tiltfile."""
-        up = self._tool.up(*args)
-        where = {"TILT_HOST": self._tool.host, "TILT_PORT": str(self._tool.port)}
+        up = self.tool.up(*args)
+        where = {"TILT_HOST": self.tool.host, "TILT_PORT": str(self.tool.port)}
         return replace(
-            up, env={**up.env, **where, OWNER_VARIABLE: str(self._directory), CONTEXT_VARIABLE: self._tool.context}
+            up, env={**up.env, **where, OWNER_VARIABLE: str(self._directory), CONTEXT_VARIABLE: self.tool.context}
         )
 
     def ours(self) -> Running | None:
@@ -120,8 +113,8 @@ class TiltProcess:
         if leader is None:
             return None
         port = leader.environ.get("TILT_PORT", "")
-        host = leader.environ.get("TILT_HOST", self._tool.host)
-        tool = replace(self._tool, host=host, port=int(port) if port.isdecimal() else self._tool.port)
+        host = leader.environ.get("TILT_HOST", self.tool.host)
+        tool = replace(self.tool, host=host, port=int(port) if port.isdecimal() else self.tool.port)
         return Running(
             pid=leader.pid, context=leader.environ.get(CONTEXT_VARIABLE, ""), tool=tool, command=leader.command
         )
@@ -143,22 +136,21 @@ class TiltProcess:
 
         Raises EnvironmentFault if Tilt does not answer.
         """
-        result = self._runner.run(running.tool.resources())
+        result = self.runner.run(running.tool.resources())
         if result.cancelled:
-            raise Interrupted(self._cancel.reason or "interrupted")
+            raise Interrupted(self.cancel.reason or "interrupted")
         if not result.ok:
             message = f"Tilt at {running.url} does not answer: {result.stderr.strip() or 'no reason given'}"
             raise TiltFault(message, hint=f"see {self.log}", details=self.tail() if running.ours else ())
         try:
             return tilt_commands.tiltfile_error(result.stdout)
         except ValueError as error:
-            raise TiltFault(
-                f"Tilt at {running.url} returned an unexpected response: {error}", hint="is it Tilt 0.37?"
-            ) from error
+            hint = "is it Tilt 0.37?"
+            raise TiltFault(f"Tilt at {running.url} returned an unexpected response: {error}", hint=hint) from error
 
     def dead_watches(self, running: Running) -> dict[str, str]:
         """Return which resources of a running Tilt do not notice changed files, and why; empty if that is unknown."""
-        result = self._runner.run(running.tool.file_watches())
+        result = self.runner.run(running.tool.file_watches())
         with contextlib.suppress(ValueError):
             return tilt_commands.dead_watches(result.stdout) if result.ok else {}
         return {}
@@ -169,9 +161,9 @@ class TiltProcess:
         Raises TiltFault if Tilt ends meanwhile, TimedOut or Interrupted; Tilt is left running.
         """
         progress("waiting for Tilt to load the Tiltfile")
-        found = wait_until(lambda: self._loaded(running), self._loading, self._cancel, _ASK)
+        found = wait_until(lambda: self._loaded(running), self.loading, self.cancel, _ASK)
         if found is None:
-            raise TimedOut(f"Tilt did not load the Tiltfile in {self._loading:g} s; see {running.url}")
+            raise TimedOut(f"Tilt did not load the Tiltfile in {self.loading:g} s; see {running.url}")
         return found[0]
 
     def _loaded(self, running: Running) -> tuple[str] | None:
@@ -186,16 +178,16 @@ class TiltProcess:
 
     def others(self) -> Running | None:
         """Return a Tilt on the configured port that was started by other means, as it describes itself."""
-        if not answers(self._tool.host, self._tool.port):
+        if not answers(self.tool.host, self.tool.port):
             return None  # not an HTTP server: tilt would wait for a response
-        session = self._runner.run(self._tool.session())
+        session = self.runner.run(self.tool.session())
         if not session.ok:
             return None
         with contextlib.suppress(ValueError):
             if pid := tilt_commands.pid(session.stdout):
-                cluster = self._runner.run(self._tool.cluster())
+                cluster = self.runner.run(self.tool.cluster())
                 context = tilt_commands.context(cluster.stdout) if cluster.ok else ""
-                return Running(pid=pid, context=context, tool=self._tool, ours=False)
+                return Running(pid=pid, context=context, tool=self.tool, ours=False)
         return None
 
     def start(self, progress: Progress, *args: str) -> Running:
@@ -205,10 +197,10 @@ class TiltProcess:
         """
         with contextlib.suppress(FileNotFoundError):
             self.log.replace(self.log.with_suffix(".log.old"))
-        own_directory(self._tool.root)
+        own_directory(self.tool.root)
         check_inside(self._directory)
         progress(f"starting Tilt, log in {self.log}")
-        pid = self._runner.spawn(self.command(*args), self.log)
+        pid = self.runner.spawn(self.command(*args), self.log)
         try:
             write_whole(self.pid_file, f"{pid}\n")
             self._await(pid)
@@ -216,7 +208,7 @@ class TiltProcess:
             self._end(_AFTER)
             self.pid_file.unlink(missing_ok=True)
             raise
-        return Running(pid=pid, context=self._tool.context, tool=self._tool)
+        return Running(pid=pid, context=self.tool.context, tool=self.tool)
 
     def stop(self, progress: Progress) -> bool:
         """Stop it and its session: TERM, time to end its commands, KILL. Returns whether there was any process."""
@@ -224,8 +216,8 @@ class TiltProcess:
         if found:
             leader = next((process for process in found if tilt_commands.is_server(process.command)), None)
             name = f"Tilt (pid {leader.pid})" if leader else "what Tilt started"
-            progress(f"stopping {name}; commands may take {self._grace:.0f} s to end")
-            if not self._end(self._grace):
+            progress(f"stopping {name}; commands may take {self.grace:.0f} s to end")
+            if not self._end(self.grace):
                 names = ", ".join(str(process.pid) for process in self._all())
                 raise EnvironmentFault(f"cannot end processes of Tilt: {names}", hint="end them as root")
         self.pid_file.unlink(missing_ok=True)
@@ -240,18 +232,16 @@ class TiltProcess:
             return ()
 
     def _await(self, pid: int) -> None:
-        """Wait until the UI answers."""
-
         def is_up() -> bool:
-            if answers(self._tool.host, self._tool.port):
+            if answers(self.tool.host, self.tool.port):
                 return True
             if not processes.is_alive(pid) and self._leader() is None:
                 message = "Tilt ended before its UI answered"
                 raise TiltFault(message, hint=f"see {self.log}; then: invoke bootstrap", details=self.tail())
             return False
 
-        if not wait_until(is_up, self._wait, self._cancel, _LOOK):
-            raise TimedOut(f"Tilt's UI did not answer at {self._tool.url} in {self._wait:g} s; see {self.log}")
+        if not wait_until(is_up, self.wait, self.cancel, _LOOK):
+            raise TimedOut(f"Tilt's UI did not answer at {self.tool.url} in {self.wait:g} s; see {self.log}")
 
     def _all(self) -> tuple[Process, ...]:
         return processes.marked(OWNER_VARIABLE, str(self._directory))

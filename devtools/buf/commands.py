@@ -16,6 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from devtools.base.machine_json import read_json
+from devtools.errors import Location, Problem
 from devtools.process.runner import Command, Result
 
 FINDINGS = 100  # the exit code for faults in the files
@@ -63,17 +64,6 @@ _SIGNS: tuple[tuple[Outcome, re.Pattern[str]], ...] = (
         ),
     ),
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One fault in a file; `path` is as passed to buf, empty if the file is gone; line and column are 1-based."""
-
-    path: str
-    line: int
-    column: int
-    rule: str  # COMPILE, or the name of a lint or breaking rule
-    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,25 +145,24 @@ def _number(value: object) -> int:
     return value if isinstance(value, int) and value > 0 else 1
 
 
-def findings(result: Result) -> tuple[Finding, ...]:
-    """Return the faults in a command's output, in its order; log lines between them are skipped."""
-    found: list[Finding] = []
-    for line in (*result.stdout.splitlines(), *result.stderr.splitlines()):
-        if not line.startswith("{"):
+def findings(result: Result, root: Path) -> tuple[Problem, ...]:
+    """Return the faults in a command's output, in its order; log lines between them are skipped.
+
+    Their paths are relative to `root`; a fault in a file that is gone is shown at the module's buf.yaml. The hint is
+    COMPILE, or the name of a rule.
+    """
+    found: list[Problem] = []
+    for text in (*result.stdout.splitlines(), *result.stderr.splitlines()):
+        if not text.startswith("{"):
             continue
         try:
-            item = read_json(line)
+            item = read_json(text)
         except ValueError:
             continue
-        found.append(
-            Finding(
-                path=str(item.get("path", "")),
-                line=_number(item.get("start_line")),
-                column=_number(item.get("start_column")),
-                rule=str(item.get("type", "")),
-                message=str(item.get("message", "")),
-            )
-        )
+        file = root / str(item.get("path") or "proto/buf.yaml")
+        line, column = (_number(item.get(key)) for key in ("start_line", "start_column"))
+        where = Location(file=file, line=line, column=column)
+        found.append(Problem(where=where, message=str(item.get("message", "")), hint=str(item.get("type", ""))))
     return tuple(found)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from devtools.app.environment import App
 from devtools.base.atomic_write import private_directory
 from devtools.config.root_causes import FEW
-from devtools.errors import ConfigError, EnvironmentFault, ExitCode, Problem
+from devtools.errors import ConfigError, EnvironmentFault, ExitCode, Problem, raise_problems
+from devtools.report.text import Span, aligned, clean
 
 if TYPE_CHECKING:
     from devtools.charts.lock import LockEntry
@@ -27,28 +27,28 @@ _OWN = "platform/"
 
 def vendor(app: App, names: Sequence[str], source: str, keyring: str, output: str) -> ExitCode:
     """Vendor the named charts, else all that are not vendored; all are tried before failures are reported."""
-    from devtools.errors import config_error
-
-    own, wrong = _lacking(app) if not names else ([_own(app, name) for name in names if name.startswith(_OWN)], [])
-    chosen = [name for name in names if not name.startswith(_OWN)]
-    wanted = chosen_entries(app, chosen)
-    if not names:
+    wrong: list[Problem] = []
+    if names:
+        own = [_own(app, name) for name in names if name.startswith(_OWN)]
+        wanted = chosen_entries(app, [name for name in names if not name.startswith(_OWN)])
+    else:
+        own, wrong = _lacking(app)
         wanted = [entry for entry in _pinned(app, silent=bool(own)) if app.charts.state(entry) != "vendored"]
     app.toolchain.ensure(("helm",), progress=app.say)
     maker = vendor_for(app, keyring)
+    rows: list[dict[str, Any]] = []
+    problems: list[Problem] = []
     with charts_lock(app, "charts.vendor"):
         place = place_of(app, source)
-        rows, problems = _vendor_all(app, maker, wanted, place)
-        more = _vendor_own(app, maker, own, place)
-        rows, problems = rows + more[0], problems + more[1]
+        _vendor_all(app, maker, wanted, place, rows, problems)
+        _vendor_own(app, maker, own, place, rows, problems)
     if source and not rows and len(problems) > FEW:
         raise _no_source(problems)
-    problems = wrong + problems
+    problems += wrong
     if not problems or (rows and output == "text"):
         cells = [(row["chart"], row["version"], row["state"], f"provenance: {row['provenance']}") for row in rows]
         _show(app, "charts-vendor", rows, cells, output)
-    if problems:
-        raise config_error(problems)
+    raise_problems(problems)
     if not (wanted or own or app.charts.lock.missing):
         app.say("every pinned chart is vendored")
     return ExitCode.OK
@@ -66,7 +66,6 @@ def charts_lock(app: App, command: str) -> AbstractContextManager[None]:
 def dependencies(app: App, *, check: bool, output: str) -> ExitCode:
     """Build charts/ of every chart of this repository from vendored archives; with `check` FAILED if it is not."""
     from devtools.charts.dependencies import dependencies as read
-    from devtools.errors import config_error
 
     rows: list[dict[str, Any]] = []
     charts, problems = _own_charts(app)
@@ -86,10 +85,8 @@ def dependencies(app: App, *, check: bool, output: str) -> ExitCode:
             }
             for item in found
         ]
-    if problems:
-        raise config_error(problems)
-    cells = [tuple(map(str, row.values())) for row in rows]
-    _show(app, "charts-dependencies", rows, cells, output)
+    raise_problems(problems)
+    _show(app, "charts-dependencies", rows, [tuple(map(str, row.values())) for row in rows], output)
     if not rows:
         app.say("no chart of this repository has dependencies")
     return ExitCode.FAILED if any(row["state"] != "ok" for row in rows) else ExitCode.OK
@@ -99,14 +96,10 @@ def _builder(app: App, home: Path, fetch: Callable[[LockEntry], Path] | None = N
     """Return the builder of this repository's `charts/` directories, offline unless it may fetch."""
     from devtools.charts.sources.dependency_builder import Builder
 
-    def helm() -> HelmCharts:
-        app.toolchain.ensure(("helm",), progress=app.say)
-        return helm_charts(app, home / "helm")
-
     return Builder(
         charts=app.charts,
         root=app.settings.root,
-        helm=helm,
+        helm=lambda: helm_charts(app, home / "helm"),
         runner=app.runner,
         home=home,
         fetch=fetch,
@@ -115,14 +108,17 @@ def _builder(app: App, home: Path, fetch: Callable[[LockEntry], Path] | None = N
 
 
 def _vendor_own(
-    app: App, maker: Vendor, charts: Iterable[Path], source: str
-) -> tuple[list[dict[str, Any]], list[Problem]]:
-    """Fetch the dependencies of this repository's charts; return the fetched ones, as JSON data, and failures."""
+    app: App,
+    maker: Vendor,
+    charts: Iterable[Path],
+    source: str,
+    rows: list[dict[str, Any]],
+    problems: list[Problem],
+) -> None:
+    """Fetch the dependencies of this repository's charts; add the fetched ones to the rows, and the failures."""
     from devtools.base.open_file import sha256_of
     from devtools.helm.chart_commands import PUBLISHER
 
-    rows: list[dict[str, Any]] = []
-    problems: list[Problem] = []
     for chart in charts:
         fetched: list[dict[str, Any]] = []
         with private_directory("charts") as home:
@@ -140,32 +136,30 @@ def _vendor_own(
             wrong = _builder(app, home, fetch).build(chart)
         problems += wrong
         rows += [] if wrong else fetched  # none of its archives is in the tree
-    return rows, problems
 
 
 def _vendor_all(
-    app: App, maker: Vendor, wanted: Iterable[LockEntry], source: str
-) -> tuple[list[dict[str, Any]], list[Problem]]:
-    """Return the vendored charts, as JSON data, and the failures; stops at once if the network is broken."""
+    app: App,
+    maker: Vendor,
+    wanted: Iterable[LockEntry],
+    source: str,
+    rows: list[dict[str, Any]],
+    problems: list[Problem],
+) -> None:
+    """Vendor charts; add them to the rows, and the failures. Stops at once if the network is broken."""
     from devtools.charts.sources.fetch import NoSource
 
-    rows: list[dict[str, Any]] = []
-    problems: list[Problem] = []
     for entry in wanted:
         app.say(f"vendoring {entry.chart} {entry.version}")
         try:
-            done = maker.vendor(entry, source)
+            rows.append(_row(maker.vendor(entry, source)))
         except NoSource:
             raise
         except ConfigError as error:
             problems.append(Problem(where=entry.where, message=error.message, hint=error.hint))
-            continue
-        rows.append(_row(done))
-    return rows, problems
 
 
 def _row(done: Vendored) -> dict[str, Any]:
-    """Return a vendored chart as JSON data."""
     return {
         "chart": done.chart,
         "version": done.version,
@@ -188,10 +182,7 @@ def _no_source(problems: Sequence[Problem]) -> ConfigError:
 
 def verify(app: App, output: str) -> ExitCode:
     """Check that exactly the locked archives are in the tree; ConfigError with every difference."""
-    from devtools.errors import config_error
-
-    if problems := app.charts.verify_all():
-        raise config_error(problems)
+    raise_problems(app.charts.verify_all())
     _show(app, "charts-verify", *_table(app), output)
     return ExitCode.OK
 
@@ -213,8 +204,6 @@ def outdated(app: App, source: str, output: str, *, fail: bool = False) -> ExitC
     place = place_of(app, source)
     entries = _pinned(app)
     local = latest_in(place, entries) if place and "://" not in place else None
-    if local is None:
-        app.toolchain.ensure(("helm",), progress=app.say)
     rows: list[dict[str, Any]] = []
     with private_directory("helm") as home:
         for entry in entries:
@@ -283,11 +272,9 @@ def _lacking(app: App) -> tuple[list[Path], list[Problem]]:
 def _own(app: App, name: str) -> Path:
     """Return the directory of a chart of this repository; ConfigError if there is none."""
     from devtools.config.validate import suggestion
-    from devtools.errors import config_error
 
     charts, problems = _own_charts(app)
-    if problems:
-        raise config_error(problems)
+    raise_problems(problems)
     known = {f"{_OWN}{chart.name}": chart for chart in charts}
     if name not in known:
         raise ConfigError(f"no chart '{name}'", hint=suggestion(name, known, "charts"))
@@ -336,7 +323,7 @@ def helm_charts(app: App, home: Path) -> HelmCharts:
     """Return helm's commands, whose caches are in a directory."""
     from devtools.helm.chart_commands import HelmCharts
 
-    return HelmCharts(program=app.toolchain.path("helm"), home=home)
+    return HelmCharts(program=app.tool("helm"), home=home)
 
 
 def place_of(app: App, source: str) -> str:
@@ -346,33 +333,22 @@ def place_of(app: App, source: str) -> str:
 
 
 def _table(app: App) -> tuple[list[dict[str, Any]], list[tuple[str, ...]]]:
-    """Return every pinned chart as JSON data and as cells."""
-    rows: list[dict[str, Any]] = []
-    for entry in _pinned(app):
-        is_standing_in = app.charts.find(entry.pin).kind == "stand-in"
-        rows.append(
-            {
-                "chart": entry.chart,
-                "version": entry.version,
-                "state": "stand-in" if is_standing_in else app.charts.state(entry),
-                "sha256": entry.sha256 or None,
-                "source": entry.source,
-                "license": entry.license,
-            }
-        )
-    return rows, [(r["chart"], r["version"], r["state"], r["license"], r["source"]) for r in rows]
+    rows = [
+        {
+            "chart": entry.chart,
+            "version": entry.version,
+            "state": "stand-in" if app.charts.find(entry.pin).kind == "stand-in" else app.charts.state(entry),
+            "sha256": entry.sha256 or None,
+            "source": entry.source,
+            "license": entry.license,
+        }
+        for entry in _pinned(app)
+    ]
+    return rows, [tuple(str(row[key]) for key in ("chart", "version", "state", "license", "source")) for row in rows]
 
 
 def _show(
     app: App, kind: str, rows: Sequence[Mapping[str, Any]], cells: Sequence[tuple[str, ...]], output: str
 ) -> None:
-    """Print the rows as one JSON document, or as lines."""
-    from devtools.report.text import clean
-
-    if output == "json":
-        app.out.write(json.dumps({"version": VERSION, "kind": kind, "charts": rows}, indent=2) + "\n")
-        return
-    widths = [max(len(row[column]) for row in cells) for column in range(min(map(len, cells), default=0))]
-    for row in cells:
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        app.out.write(clean(line) + "\n")
+    document = {"version": VERSION, "kind": kind, "charts": rows}
+    app.show(document, lambda *_: [(Span(clean(line)),) for line in aligned(cells)], output)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 from devtools.app.environment import App
+from devtools.app.locks import own_holder
+from devtools.app.providers import remove_stale_copies, say_unused_keys, say_why_embedded
 from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault, ExitCode, Interrupted
+from devtools.locks.run_lock import run_lock, runs_on, shutdown_subject
 
 _LOOK_FOR = 10.0  # seconds for one query about runs
 
@@ -18,15 +21,11 @@ def create(app: App, output: str, *, recreate: bool = False, force: bool = False
     """
     if force and not recreate:
         raise ConfigError("--force requires --recreate", hint="only --recreate affects runs: add it, or remove --force")
-    from devtools.app.providers import say_unused_keys, say_why_embedded
-
     say_why_embedded(app)
     say_unused_keys(app)
-    if not recreate:
+    with without_runs(app, "cluster.create --recreate", "replaces", force=force) if recreate else nullcontext():
         app.toolchain.ensure(progress=app.say)
-    else:
-        with without_runs(app, "cluster.create --recreate", "replaces", force=force):
-            app.toolchain.ensure(progress=app.say)
+        if recreate:
             app.provider.delete(app.say)
     app.provider.ensure(app.say)
     return status(app, output)
@@ -36,7 +35,7 @@ def status(app: App, output: str) -> ExitCode:
     """Show the cluster's state; exit code 4 unless it runs."""
     from devtools.report.tables import cluster_json, cluster_lines
 
-    _remove_stale_copies(app)
+    remove_stale_copies(app)
     found = app.provider.status()
     app.show(cluster_json(found), cluster_lines, output)
     return ExitCode.OK if found.state == "running" else ExitCode.ENVIRONMENT
@@ -44,7 +43,7 @@ def status(app: App, output: str) -> ExitCode:
 
 def stop(app: App, *, force: bool = False) -> ExitCode:
     """Stop the cluster and keep its data; with `force` also while runs are under way on it."""
-    _remove_stale_copies(app)
+    remove_stale_copies(app)
     with without_runs(app, "cluster.stop", "stops", force=force):
         app.provider.stop(app.say)
     return ExitCode.OK
@@ -52,22 +51,19 @@ def stop(app: App, *, force: bool = False) -> ExitCode:
 
 def delete(app: App, *, force: bool = False) -> ExitCode:
     """Remove the cluster and everything it left on this machine; with `force` also while runs are under way on it."""
-    _remove_stale_copies(app)
+    remove_stale_copies(app)
     with without_runs(app, "cluster.delete", "removes", force=force):
         app.provider.delete(app.say)
     return ExitCode.OK
 
 
-@contextlib.contextmanager
+@contextmanager
 def without_runs(app: App, command: str, verb: str, *, force: bool) -> Iterator[None]:
     """Block new runs of this machine on the cluster while the body stops or removes it.
 
     Raises EnvironmentFault, naming them, if runs are under way on it; with `force` they are only named. A run checks
     for this lock after acquiring its own, and this function checks for locks of runs after acquiring this one.
     """
-    from devtools.app.locks import own_holder
-    from devtools.locks.run_lock import run_lock, shutdown_subject
-
     if app.provider_name == "context":  # that cluster is never stopped or removed
         yield
         return
@@ -97,7 +93,6 @@ def runs_on_cluster(app: App) -> list[str]:
     """Return the runs on this cluster: those that hold a lock of this machine, else those that hold a Lease."""
     from devtools.kube.client import Kube
     from devtools.locks.lease import find_holders
-    from devtools.locks.run_lock import runs_on
 
     if app.provider_name == "context":  # that cluster is never stopped or removed
         return []
@@ -112,10 +107,3 @@ def runs_on_cluster(app: App) -> list[str]:
         raise
     except DevtoolsError:  # a cluster that does not answer has no runs that could be asked for
         return []
-
-
-def _remove_stale_copies(app: App) -> None:
-    """Remove copies of kubeconfigs that nothing can use any more."""
-    from devtools.app.providers import remove_stale_copies
-
-    remove_stale_copies(app)

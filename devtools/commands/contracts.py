@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 from devtools.app.environment import App
 from devtools.app.options import Options
 from devtools.base.atomic_write import write_whole
+from devtools.clusters.provider import Cluster
 from devtools.errors import DevtoolsError, ExitCode, Interrupted
 from devtools.events import Verdict
 from devtools.model import Action, ReleaseId, Step
 from devtools.planning.selection import choose
 from devtools.project import Project, Request
+from devtools.readiness.contracts import Contracts
+from devtools.readiness.observer import Observer
+from devtools.report.text import Line, Span, Style, with_note
 from devtools.tilt.specs import WATCH_FILE
-
-if TYPE_CHECKING:
-    from devtools.clusters.provider import Cluster
-    from devtools.readiness.contracts import Contracts
-    from devtools.report.text import Line, Style
 
 VERSION = 1
 PERIOD = 5.0  # seconds between two checks
@@ -80,9 +79,6 @@ def watch(app: App, name: str, options: Options) -> ExitCode:
 
 def check_health(app: App, name: str, options: Options) -> tuple[Cluster, list[Health]]:
     """Return the cluster, and the health of the chosen enabled releases, in order."""
-    from devtools.readiness.contracts import Contracts
-    from devtools.readiness.observer import Observer
-
     project = Project(app)
     stack = project.stack()
     cluster = app.find_cluster()
@@ -135,17 +131,11 @@ def contracts_json(context: str, found: Iterable[Health]) -> dict[str, Any]:
         "version": VERSION,
         "kind": "contracts",
         "context": context,
-        "releases": [
-            {"release": str(item.release), "layer": item.layer, "state": item.state, "reason": item.reason}
-            for item in found
-        ],
+        "releases": [{**asdict(item), "release": str(item.release)} for item in found],
     }
 
 
 def _lines(document: Mapping[str, Any], width: int) -> list[Line]:
-    """Return the document for people: a row for each release."""
-    from devtools.report.text import Span, with_note
-
     styles: dict[str, Style] = {"ready": "good", "broken": "bad"}
     pad = max((len(item["release"]) for item in document["releases"]), default=0)
     rows = []

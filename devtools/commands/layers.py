@@ -7,14 +7,15 @@ from dataclasses import replace
 from devtools.app.environment import App
 from devtools.app.options import Options
 from devtools.errors import EnvironmentFault, ExitCode
+from devtools.kube.client import ApiError
 from devtools.model import Facts, Stack
 from devtools.planning.selection import choose
+from devtools.releases.facts import observe
+from devtools.report.tables import layers_json, layers_lines
 
 
 def layers(app: App, name: str, options: Options) -> ExitCode:
     """Print a table of layers and releases with their state on the cluster."""
-    from devtools.report.tables import layers_json, layers_lines
-
     whole = app.stack()
     stack = _chosen(whole, name, options)
     facts, note = _facts(app, whole)
@@ -23,7 +24,6 @@ def layers(app: App, name: str, options: Options) -> ExitCode:
 
 
 def _chosen(stack: Stack, name: str, options: Options) -> Stack:
-    """Return the stack with only the chosen releases."""
     selection = choose(stack, name, options.selector)
     layers = [
         replace(layer, releases=tuple(release for release in layer.releases if selection.takes(release)))
@@ -34,10 +34,6 @@ def _chosen(stack: Stack, name: str, options: Options) -> Stack:
 
 
 def _facts(app: App, stack: Stack) -> tuple[Facts | None, str]:
-    """Return the cluster's facts, or why they are unknown."""
-    from devtools.kube.client import ApiError
-    from devtools.releases.facts import observe
-
     try:
         own = {release.id for release in stack.releases()}
         namespaces = {release.namespace for release in stack.releases()}

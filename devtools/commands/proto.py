@@ -16,6 +16,7 @@ from devtools.base.open_file import read_source
 from devtools.base.yaml_positions import parse
 from devtools.buf import commands
 from devtools.buf.commands import Buf, Outcome
+from devtools.buf.git import Git
 from devtools.buf.token import find_token
 from devtools.config.settings import find_root
 from devtools.errors import (
@@ -78,8 +79,6 @@ def breaking(app: App, against: str = "", output: str = "text") -> ExitCode:
 
     A ref without the module cannot be broken; the result says so.
     """
-    from devtools.buf.git import Git
-
     module = module_of(find_root(app.cwd))
     git = Git(program=app.git(": an older version of the API cannot be read"), directory=module.root)
     ref, commit = _resolve(app, git.commit_of, against)
@@ -182,15 +181,13 @@ def _buf(app: App, module: Module) -> Buf:
 
 
 def _resolve(app: App, commit_of: Any, against: str) -> tuple[str, str]:
-    """Return a ref and its commit."""
     refs = (against,) if against else DEFAULT_REFS
     for ref in refs:
         found = _ran(app, commit_of(ref))
         if found.ok:
             return ref, found.stdout.strip()
-    raise ConfigError(
-        f"git has no ref {' or '.join(refs)} here", hint="fetch the ref, or name another one: --against REF"
-    )
+    hint = "fetch the ref, or name another one: --against REF"
+    raise ConfigError(f"git has no ref {' or '.join(refs)} here", hint=hint)
 
 
 def _ran(app: App, command: Command) -> Result:
@@ -216,31 +213,18 @@ def _check(app: App, module: Module, command: Command, what: str) -> None:
         raise TimedOut(f"buf {command.argv[1]} did not end within {command.timeout:g} s")
     outcome = commands.classify(result)
     if outcome is Outcome.FINDINGS:
-        raise ProtoFault(f"{module.name} {what}", problems=_problems(module, result))
+        raise ProtoFault(f"{module.name} {what}", problems=commands.findings(result, module.root))
     if outcome is not Outcome.OK:
         raise ConfigError(
             f"buf {command.argv[1]}: {commands.failure(result)}", hint="check proto/buf.yaml and proto/buf.lock"
         )
 
 
-def _problems(module: Module, result: Result) -> tuple[Problem, ...]:
-    return tuple(
-        Problem(
-            where=Location(
-                file=module.root / (item.path or f"{DIRECTORY}/buf.yaml"), line=item.line, column=item.column
-            ),
-            message=item.message,
-            hint=item.rule,
-        )
-        for item in commands.findings(result)
-    )
-
-
 def _fault(module: Module, outcome: Outcome, result: Result) -> DevtoolsError:
     """Return the error for a failed push; its exit code distinguishes the causes."""
     message = commands.failure(result) or f"exit code {result.returncode}"
     if outcome is Outcome.FINDINGS:
-        return ProtoFault(f"{module.name} does not compile", problems=_problems(module, result))
+        return ProtoFault(f"{module.name} does not compile", problems=commands.findings(result, module.root))
     if outcome is Outcome.REJECTED:
         return ConfigError(
             f"{module.remote} rejected the token in {commands.TOKEN}: it is wrong, or has expired",
@@ -271,7 +255,6 @@ def _joined(labels: Sequence[str]) -> str:
 
 
 def _remember(module: Module, digest: str, commit: str, labels: str) -> None:
-    """Record the push atomically."""
     path = module.root / STATE
     try:
         pushed = dict(read_json(read_source(path))["pushed"])

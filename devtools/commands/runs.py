@@ -97,7 +97,6 @@ def down(
 
 
 def _check_down(options: Options, *, undeclared: bool, crds: bool, whole: bool) -> None:
-    """Raise ConfigError for flags that contradict each other."""
     if crds and undeclared:
         hint = "--crds removes CRDs after every release; --undeclared keeps declared releases"
         raise ConfigError("--crds and --undeclared cannot be combined", hint=hint)

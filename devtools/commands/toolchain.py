@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from devtools.app.environment import App
 from devtools.base.machine_json import json_text
@@ -49,15 +49,10 @@ def prune(app: App, output: str, *, days: str, dry_run: bool) -> ExitCode:
     return ExitCode.OK
 
 
-def rows(toolchain: Toolchain) -> list[dict[str, str | None]]:
-    """Return a row for each tool: `name`, `version`, `source` (PATH, cache, PyPI, missing), `path`, `note`."""
-    return [{**asdict(row), "path": str(row.path) if row.path else None} for row in toolchain.table()]
-
-
 def document(toolchain: Toolchain) -> str:
     """Return the output of `invoke toolchain --output json`: the documented `toolchain` document."""
-    data: dict[str, Any] = {"version": VERSION, "kind": "toolchain", "tools": rows(toolchain)}
-    return json_text(data) + "\n"
+    rows = [{**asdict(row), "path": str(row.path) if row.path else None} for row in toolchain.table()]
+    return json_text({"version": VERSION, "kind": "toolchain", "tools": rows}) + "\n"
 
 
 def render(toolchain: Toolchain, console: Console) -> None:
@@ -90,14 +85,8 @@ def pruned_document(decisions: Sequence[Decision], *, dry_run: bool) -> str:
         }
         for item in decisions
     ]
-    data = {
-        "version": VERSION,
-        "kind": "toolchain-prune",
-        "dry_run": dry_run,
-        "freed": _freed(decisions),
-        "builds": builds,
-    }
-    return json_text(data) + "\n"
+    head = {"version": VERSION, "kind": "toolchain-prune", "dry_run": dry_run, "freed": _freed(decisions)}
+    return json_text({**head, "builds": builds}) + "\n"
 
 
 def pruned_text(decisions: Sequence[Decision], *, dry_run: bool) -> str:
@@ -114,7 +103,6 @@ def pruned_text(decisions: Sequence[Decision], *, dry_run: bool) -> str:
 
 
 def _freed(decisions: Sequence[Decision]) -> int:
-    """Return the bytes of all removed builds."""
     return sum(item.build.size for item in decisions if item.goes)
 
 

@@ -8,10 +8,14 @@ from typing import Any
 
 from devtools.app.environment import App
 from devtools.app.options import Options
+from devtools.app.stack_cache import decrypted_values
 from devtools.base.machine_json import json_text
-from devtools.config.values import Merged
+from devtools.config.references.secrecy import marking
+from devtools.config.tenants import find_tenant, load_tenants
+from devtools.config.values import Merged, masked, merge
 from devtools.errors import ExitCode
 from devtools.model import Release, Stack
+from devtools.planning.selection import find_release
 from devtools.redaction import HIDDEN
 from devtools.redaction.origin import unmarked
 from devtools.report.text import visible
@@ -24,11 +28,6 @@ def show(app: App, typed: str, options: Options, *, explain: bool, secrets: bool
 
     With `secrets`, secrets are shown, too; with `tenant`, that tenant's values override the overlays.
     """
-    from devtools.app.stack_cache import decrypted_values
-    from devtools.config.references.secrecy import marking
-    from devtools.config.values import masked, merge
-    from devtools.planning.selection import find_release
-
     stack = app.stack()
     release = find_release(stack, typed)
     if tenant:
@@ -51,8 +50,6 @@ def show(app: App, typed: str, options: Options, *, explain: bool, secrets: bool
 
 def _of_tenant(release: Release, stack: Stack, name: str) -> Release:
     """Return the release with the values of a tenant on top."""
-    from devtools.config.tenants import find_tenant, load_tenants
-
     own = find_tenant(load_tenants(stack.root), name).values_of(release)
     return replace(release, values_files=(*release.values_files, stack.root / own)) if own else release
 

@@ -13,7 +13,7 @@ from devtools.base.machine_yaml import yaml_text
 from devtools.imports import layer_files
 from devtools.imports.advice import SECRETS
 from devtools.imports.layer_files import Files
-from devtools.imports.model import Imported, LayerFile, Row
+from devtools.imports.model import Imported, Row
 from devtools.imports.values import Path
 from devtools.model import ReleaseId
 from devtools.redaction.values import secret_values
@@ -49,10 +49,9 @@ def convert_records(
         _release(made, document)
     numbered = layer_files.numbers(list(made.layers), layer_names)
     for name, releases in made.layers.items():
-        keys = tuple(item for item, _ in releases)
-        layer = LayerFile(name=name, stage=name[:42].strip("-"), releases=keys)
         head = "Imported from a cluster. Helm does not store which release needs which: add `needs:`."
-        made.files[PurePosixPath("layers", f"{numbered[name]}.yaml")] = layer_files.layer_text(layer, head)
+        text = layer_files.layer_text(name, (keys for keys, _ in releases), head)
+        made.files[PurePosixPath("layers", f"{numbered[name]}.yaml")] = text
         for release, values in releases:
             made.files |= layer_files.overlay_files(numbered[name], release["name"], {environment: values})
     made.files |= layer_files.environment_files({environment: {}})

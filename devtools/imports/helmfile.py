@@ -11,7 +11,7 @@ from typing import Any
 from devtools.errors import ConfigError
 from devtools.imports import layer_files
 from devtools.imports.layer_files import Files
-from devtools.imports.model import Chart, Found, Imported, LayerFile, Row
+from devtools.imports.model import Chart, Found, Imported, Row
 from devtools.imports.positions import Places
 from devtools.imports.releases import Converter, Release, chart_key
 from devtools.imports.states import State
@@ -43,9 +43,8 @@ def convert(helmfile: Helmfile, layer_names: Sequence[str]) -> Imported:
     releases, rows = _releases(helmfile, names)
     if not releases:
         why = "; ".join(row.note for row in rows[:1]) or "try another --env"
-        raise ConfigError(
-            f"{helmfile.places.shown(helmfile.file)} declares no release that can be carried over", hint=why
-        )
+        message = f"{helmfile.places.shown(helmfile.file)} declares no release that can be carried over"
+        raise ConfigError(message, hint=why)
     converter = Converter(helmfile.charts, helmfile.places, helmfile.texts, frozenset(releases))
     for release in releases.values():
         converter.convert(release)
@@ -150,10 +149,7 @@ def _files(
     switches: dict[str, dict[str, bool]] = {name: {} for name in names}
     for name, group in groups.items():
         layer, source = numbered[name], helmfile.places.shown(group[0].first.source)
-        text = layer_files.layer_text(
-            LayerFile(name=name, stage=name[:42].strip("-"), releases=tuple(release.keys for release in group)),
-            f"Imported from {source}.",
-        )
+        text = layer_files.layer_text(name, (release.keys for release in group), f"Imported from {source}.")
         files[PurePosixPath("layers", f"{layer}.yaml")] = text
         for release in group:
             alone = [other.id.name for other in group].count(release.id.name) == 1

@@ -9,7 +9,6 @@ from typing import Any
 
 from devtools.base.machine_yaml import yaml_text
 from devtools.errors import ConfigError
-from devtools.imports.model import LayerFile
 from devtools.imports.values import shared
 from devtools.sops.encrypted_file import SUFFIX
 
@@ -34,16 +33,15 @@ def numbers(names: Sequence[str], there: Iterable[str]) -> dict[str, str]:
         if ours == sorted(set(ours)):
             return {name: f"{number:02}-{name}" for name, number in zip(names, ours, strict=True)}
     if len(names) > len(free):
-        raise ConfigError(
-            f"{len(names)} layers are too many: {len(free)} numbers are free", hint="import parts of it, each by itself"
-        )
+        hint = "import parts of it, each by itself"
+        raise ConfigError(f"{len(names)} layers are too many: {len(free)} numbers are free", hint=hint)
     step = max(1, min(10, len(free) // max(1, len(names))))
     return {name: f"{free[at * step]:02}-{name}" for at, name in enumerate(names)}
 
 
-def layer_text(layer: LayerFile, head: str) -> bytes:
-    """Return a layer file; `head` is a comment that names its source."""
-    document = {"stage": layer.stage or layer.name, "releases": [dict(release) for release in layer.releases]}
+def layer_text(name: str, releases: Iterable[Mapping[str, Any]], head: str) -> bytes:
+    """Return the file of a layer, which is its own stage; `head` is a comment that names its source."""
+    document = {"stage": name[:42].strip("-"), "releases": [dict(release) for release in releases]}
     return f"# {head}\n{yaml_text(document)}".encode()
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from devtools.model import ReleaseId
 
+Files = Mapping[PurePosixPath, bytes]  # contents by path below the root of a repository
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
@@ -27,7 +29,7 @@ class Chart:
     name: str
     version: str = ""
     entry: Mapping[str, Any] = field(default_factory=dict)
-    files: Mapping[PurePosixPath, bytes] = field(default_factory=dict)
+    files: Files = field(default_factory=dict)
 
     @property
     def is_packaged(self) -> bool:
@@ -58,18 +60,9 @@ class Found:
 class Imported:
     """The files of an import by their paths below the repository's root, and the report."""
 
-    files: Mapping[PurePosixPath, bytes]
+    files: Files
     rows: tuple[Row, ...]
     lock: tuple[Mapping[str, Any], ...] = ()  # entries for charts/third_party/lock.yaml
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerFile:
-    """A layer to write."""
-
-    name: str  # without its number
-    releases: tuple[Mapping[str, Any], ...]
-    stage: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

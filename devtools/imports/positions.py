@@ -53,10 +53,7 @@ class Places:
 
     def reading_hooks(self) -> Iterator[tuple[str, str]]:
         """Yield the place and the event of each hook that helmfile runs while it reads."""
-        for file, lines in self._lines.items():
-            for number, line in enumerate(lines, 1):
-                if match := _HOOK.match(line):
-                    yield self.shown(file, number), match[1] or match[2]
+        return self._uses(_HOOK)
 
     def has_hooks(self) -> bool:
         """Return whether any file mentions hooks."""
@@ -66,7 +63,7 @@ class Places:
         for file, lines in self._lines.items():
             for number, line in enumerate(lines, 1):
                 if match := pattern.search(line):
-                    yield self.shown(file, number), match[1]
+                    yield self.shown(file, number), match[match.lastindex or 0]
 
     @staticmethod
     def _find(lines: list[str], pattern: str, start: int) -> int:

@@ -57,18 +57,14 @@ class Release:
         return environment in self.found and self.found[environment].installed
 
 
+@dataclass(frozen=True, slots=True)
 class Converter:
     """Converts releases; knows the charts, the places, and the texts of files that `set:` names."""
 
-    def __init__(
-        self,
-        charts: Mapping[tuple[str, str, str], Chart],
-        places: Places,
-        texts: Mapping[str, str],
-        known: frozenset[ReleaseId],
-    ) -> None:
-        """`charts` by state file, name and version as the helmfile has them."""
-        self._charts, self._places, self._texts, self._known = charts, places, texts, known
+    charts: Mapping[tuple[str, str, str], Chart]  # by state file, name and version as the helmfile has them
+    places: Places
+    texts: Mapping[str, str]
+    known: frozenset[ReleaseId]
 
     def convert(self, release: Release) -> None:
         """Convert a release."""
@@ -81,13 +77,13 @@ class Converter:
         self._others(release)
 
     def _row(self, release: Release, key: str, what: str, note: str, *, carried: bool = False) -> None:
-        where = self._places.of(release.first.source, release.id.name, key)
+        where = self.places.of(release.first.source, release.id.name, key)
         row = Row(carried=carried, what=f"{release.id}: {what}", where=where, note=note)
         if row not in release.rows:
             release.rows.append(row)
 
     def _chart(self, release: Release) -> None:
-        charts = {name: self._charts[chart_key(found)] for name, found in release.found.items()}
+        charts = {name: self.charts[chart_key(found)] for name, found in release.found.items()}
         first = next(iter(charts.values()))
         release.keys = {"name": release.id.name, "namespace": release.id.namespace, "chart": first.name}
         for name, chart in charts.items():
@@ -96,7 +92,6 @@ class Converter:
                 self._row(release, "version", f"{chart} in {name}", note)
 
     def _where(self, release: Release) -> None:
-        """Set the environments in which the release is installed."""
         if len(release.found) < len(release.names):
             release.keys["environments"] = [name for name in release.names if name in release.found]
         conditions = {str(found.keys.get("condition") or "") for found in release.found.values()}
@@ -144,13 +139,10 @@ class Converter:
                     self._row(release, key, f"{shown} in {name}", note)
 
     def _labels(self, release: Release) -> None:
-        chart = str(release.first.keys.get("chart") or "").rpartition("/")[2]
-        own = {
-            "name": release.id.name,
-            "namespace": release.first.keys.get("namespace") or "",
-            "chart": chart,
-        }  # helmfile's
-        every = release.first.keys.get("labels") or {}
+        keys = release.first.keys
+        chart = str(keys.get("chart") or "").rpartition("/")[2]
+        own = {"name": release.id.name, "namespace": keys.get("namespace") or "", "chart": chart}  # helmfile's
+        every = keys.get("labels") or {}
         labels = {str(key): str(value) for key, value in every.items() if own.get(key) != value}
         good = {
             key: value
@@ -185,13 +177,13 @@ class Converter:
         """Return the release that `[context/][namespace/]name` refers to."""
         *before, name = text.split("/")
         namespace = before[-1] if before else own.namespace
-        if ReleaseId(namespace, name) in self._known:
+        if ReleaseId(namespace, name) in self.known:
             return ReleaseId(namespace, name)
-        same = [other for other in self._known if other.name == name]
+        same = [other for other in self.known if other.name == name]
         return same[0] if len(same) == 1 and not (before and before[-1]) else None
 
     def _values(self, release: Release) -> None:
-        if (chart := self._charts[chart_key(release.first)]).is_packaged:
+        if (chart := self.charts[chart_key(release.first)]).is_packaged:
             self._options(release, chart)
             return
         left_out: dict[tuple[str, ...], None] = {}
@@ -200,8 +192,8 @@ class Converter:
             for entry in found.keys.get("values") or ():
                 values = merged(values, entry or {})
             try:
-                values = with_set(values, found.keys.get("set") or (), self._texts)
-                values = with_set(values, found.keys.get("setString") or (), self._texts, typed=False)
+                values = with_set(values, found.keys.get("set") or (), self.texts)
+                values = with_set(values, found.keys.get("setString") or (), self.texts, typed=False)
             except ConfigError as error:
                 self._row(release, "set", error.message, "write it into the overlay")
             values, references = without_references(values)
@@ -269,26 +261,18 @@ class Converter:
             if event not in CARRIED_EVENTS:
                 self._row(release, "hooks", f"hook {name} ({event})", HOOK_EVENTS.get(event, "run it yourself"))
             elif hook.get("kubectlApply"):
-                self._row(
-                    release,
-                    "hooks",
-                    f"hook {name} (kubectlApply)",
-                    "make a release of the manifests: chart: manifests/<dir>",
-                )
+                note = "make a release of the manifests: chart: manifests/<dir>"
+                self._row(release, "hooks", f"hook {name} (kubectlApply)", note)
             elif any("{{" in word for word in command):
-                self._row(
-                    release,
-                    "hooks",
-                    f"hook {name} with a template",
-                    "write it without {{ }}: DEVTOOLS_RELEASE is in its environment",
-                )
+                note = "write it without {{ }}: DEVTOOLS_RELEASE is in its environment"
+                self._row(release, "hooks", f"hook {name} with a template", note)
             elif command:
                 key, note = CARRIED_EVENTS[event]
                 self._row(release, "hooks", f"hook {name} ({event}) is `{key}:`", note, carried=True)
                 yield key, command
 
     def _others(self, release: Release) -> None:
-        for name, found in release.found.items():
+        for found in release.found.values():
             for key, advice in NOT_CARRIED.items():
                 value = found.keys.get(key)
                 if not value or (key == "cleanupOnFail" and release.keys.get("on_failure") == "rollback"):
@@ -296,7 +280,6 @@ class Converter:
                 shown = f"{key}: {str(value).lower()}" if isinstance(value, bool | int) else key
                 if not any(row.what == f"{release.id}: {shown}" for row in release.rows):
                     self._row(release, key, shown, advice)
-            del name
 
 
 def chart_key(found: Found) -> tuple[str, str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -92,7 +93,7 @@ def with_set(tree: Tree, entries: Iterable[Tree], texts: Mapping[str, str], *, t
 
     `texts` are the contents of files that entries name. Raises ConfigError for a name that cannot be parsed.
     """
-    result: dict[str, Any] = _copied(tree)
+    result: dict[str, Any] = copy.deepcopy(dict(tree))
     for entry in entries:
         name = str(entry.get("name", ""))
         if entry.get("value") not in (None, ""):
@@ -144,9 +145,3 @@ def _typed(text: str) -> Any:
 
 def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _copied(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _copied(item) for key, item in value.items()}
-    return [_copied(item) for item in value] if isinstance(value, list) else value

@@ -149,6 +149,12 @@ def wrapped(text: str, width: int, indent: str = "", style: Style = "") -> list[
     return lines
 
 
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows of cells as lines, with columns as wide as their widest cells."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
 def clean_lines(text: str) -> list[str]:
     """Return a quoted text of several lines, each made safe."""
     return [clean(line) for line in text.splitlines()] or [""]

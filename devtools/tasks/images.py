@@ -58,7 +58,7 @@ def preload(
       invoke images.preload --name ameide-migrations --via import
       invoke images.preload --dry-run
     """
-    from devtools.commands.images import inventory as verbs
+    from devtools.commands.images import preload as verbs
 
     run(lambda app: verbs.preload(app, name or (), via=via, timeout=timeout, dry_run=dry_run, output=output), output)
 

@@ -8,8 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from devtools.bootstrap.machine import Machine, disk_free, inotify_limits, port_holders
-from devtools.bootstrap.prerequisites import DISK, GIB, INOTIFY, MEMORY, Finding, Requirements, check
+from devtools.bootstrap.prerequisites import (
+    DISK,
+    GIB,
+    INOTIFY,
+    MEMORY,
+    Finding,
+    Machine,
+    Requirements,
+    check,
+    disk_free,
+    inotify_limits,
+    port_holders,
+)
 from tests.kits.ports import free_port
 
 HERE = Path("/usr/bin/true")

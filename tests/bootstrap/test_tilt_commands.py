@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from devtools.bootstrap import tilt_commands
-from devtools.bootstrap.tilt_commands import Tilt, TiltResource
+from devtools.bootstrap.tilt_commands import Tilt
 
 TILT = Tilt(program=Path("/bin/tilt"), root=Path("/repo"), kubeconfig=Path("/state/kubeconfig"), context="k3d-dev")
 SERVER = ("--host", "127.0.0.1", "--port", "10350")
@@ -40,28 +40,6 @@ def test_the_address_for_a_browser() -> None:
     assert replace(TILT, host="box").url == "http://box:10350/"
 
 
-def test_resources_come_as_the_ui_orders_them() -> None:
-    failed = {"error": "exit status 1", "startTime": "2026-01-01T00:00:00.000000Z"}
-    waiting = {"reason": "waiting-for-deps", "on": [{"kind": "UIResource", "name": "infra:10-bootstrap"}]}
-    items: list[dict[str, Any]] = [
-        {"metadata": {"name": "hello"}, "status": {"order": 3, "updateStatus": "pending", "waiting": waiting}},
-        {"metadata": {"name": "(Tiltfile)"}, "status": {"updateStatus": "ok", "runtimeStatus": "not_applicable"}},
-        {
-            "metadata": {"name": "infra:10-bootstrap"},
-            "status": {"order": 2, "updateStatus": "error", "buildHistory": [failed, {}]},
-        },
-        {"metadata": {"name": "new"}, "status": {"order": 4}},
-    ]
-    found = tilt_commands.resources(json.dumps({"kind": "UIResourceList", "items": items}))
-    assert found == (
-        TiltResource(name="(Tiltfile)", update="ok", runtime="not_applicable"),
-        TiltResource(name="infra:10-bootstrap", update="error", runtime="none", error="exit status 1"),
-        TiltResource(name="hello", update="pending", runtime="none", waiting_on=("infra:10-bootstrap",)),
-        TiltResource(name="new", update="none", runtime="none"),
-    )
-    assert [item.failed for item in found] == [False, True, False, False]
-
-
 def test_the_process_of_a_session() -> None:
     assert tilt_commands.pid('{"items": [{"kind": "Session", "status": {"pid": 4711}}]}') == 4711
     assert tilt_commands.pid('{"items": [{"kind": "Session"}]}') is None
@@ -71,7 +49,7 @@ def test_the_process_of_a_session() -> None:
 @pytest.mark.parametrize("output", ["", "No tilt apiserver found", "[]", '{"items": null}', '{"items": ["x"]}'])
 def test_what_is_no_list_is_refused(output: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        tilt_commands.resources(output)
+        tilt_commands.tiltfile_error(output)
 
 
 def test_the_cluster_that_a_running_tilt_works_on() -> None:

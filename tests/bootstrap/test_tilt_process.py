@@ -130,7 +130,7 @@ def test_a_cluster_that_tilt_made_is_no_part_of_it(bench: Bench) -> None:
 def test_it_knows_its_own_port_whatever_is_asked_for_now(bench: Bench) -> None:
     running = bench.server().start(bench.lines.append)
     other = bench.server()
-    other._tool = replace(other._tool, port=1)
+    other = replace(other, tool=replace(other.tool, port=1))
     found = other.ours()
     assert found is not None
     assert found.url == running.url

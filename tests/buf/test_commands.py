@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devtools.buf import commands
-from devtools.buf.commands import Buf, Finding, Outcome
+from devtools.buf.commands import Buf, Outcome
+from devtools.errors import Location, Problem
 from devtools.process.runner import Result
 
 BUF = Buf(program=Path("/bin/buf"), root=Path("/repo"))
@@ -87,9 +88,10 @@ def test_findings_are_read_from_both_streams() -> None:
     )
     gone = '{"start_line":1,"start_column":1,"type":"FILE_NO_DELETE","message":"gone"}\n'
     result = Result(returncode=100, stdout=lint, stderr="WARN\tx\n{not json\n" + gone)
-    assert commands.findings(result) == (
-        Finding(path="proto/a.proto", line=3, column=22, rule="FIELD_CASE", message="bad"),
-        Finding(path="", line=1, column=1, rule="FILE_NO_DELETE", message="gone"),
+    place = Location(file=Path("/repo/proto/a.proto"), line=3, column=22)
+    assert commands.findings(result, Path("/repo")) == (
+        Problem(where=place, message="bad", hint="FIELD_CASE"),
+        Problem(where=Location(file=Path("/repo/proto/buf.yaml")), message="gone", hint="FILE_NO_DELETE"),
     )
 
 

@@ -595,13 +595,13 @@ PARSERS: dict[str, Parser] = {
     "kwokctl": _lines(kwokctl.messages, KWOK),
     "ctr images": _lines(ctr.parse_images, IMAGE_TABLE, raises=(ValueError,)),
     "ctr content": Parser(parse=ctr.config_of, goods=('{"config": {"digest": "sha256:0"}, "layers": []}',)),
-    "buf findings": _lines(lambda said: buf.findings(_printed(said)), FINDING),
-    "a buf finding": Parser(parse=lambda said: buf.findings(_printed(said)), goods=(FINDING,)),
+    "buf findings": _lines(lambda said: buf.findings(_printed(said), Path()), FINDING),
+    "a buf finding": Parser(parse=lambda said: buf.findings(_printed(said), Path()), goods=(FINDING,)),
     "buf commit": _lines(
         lambda said: buf.commit(_printed(said), "buf.build/a/b"), f"buf.build/a/b:{'0123456789abcdef' * 2}\n"
     ),
     "buildx": _lines(buildx.builders, '["a", "a", "kubernetes", "running", ""]\n' * 2, raises=(ValueError,)),
-    "tilt resources": Parser(parse=tilt_commands.resources, goods=(json.dumps(TILT),), raises=(ValueError,)),
+    "tilt resources": Parser(parse=tilt_commands.tiltfile_error, goods=(json.dumps(TILT),), raises=(ValueError,)),
     "tilt session": Parser(parse=tilt_commands.pid, goods=(json.dumps(TILT),), raises=(ValueError,)),
     "tilt cluster": Parser(parse=tilt_commands.context, goods=(json.dumps(CONNECTED),), raises=(ValueError,)),
     "a version": _lines(lambda said: versions.parts(versions.read_version(said) or "0"), "v1.34.4+gabc\n"),

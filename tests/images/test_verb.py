@@ -19,7 +19,7 @@ from devtools.app.environment import App
 from devtools.app.exit_codes import run
 from devtools.clusters.embedded.names import SMOKE_VALUES
 from devtools.clusters.provider import Cluster
-from devtools.commands.images import inventory as verbs
+from devtools.commands.images import preload as verbs
 from devtools.errors import ExitCode
 from devtools.process.runner import Cancel, Command, SubprocessRunner
 from tests.kits.dockerd import PATH

@@ -12,9 +12,8 @@ import pytest
 
 from devtools import events as ev
 from devtools.bootstrap.dry_run_script import Line
+from devtools.bootstrap.report import StageStatus, plan_document
 from devtools.bootstrap.report import document as bootstrap_document
-from devtools.bootstrap.report import plan_document
-from devtools.bootstrap.stage import StageStatus
 from devtools.checks.findings import Finding
 from devtools.commands.contracts import Health, contracts_json
 from devtools.commands.review.render import render_json

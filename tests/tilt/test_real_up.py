@@ -8,13 +8,13 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from devtools.bootstrap import tilt_commands
-from devtools.bootstrap.tilt_commands import Tilt, TiltResource
+from devtools.bootstrap.tilt_commands import Tilt
 from devtools.bootstrap.tilt_process import Running, TiltProcess
 from devtools.process.runner import Cancel, SubprocessRunner
 from tests.kits.bootstrap import is_alive
@@ -57,6 +57,39 @@ WAIT = 180.0
 LIMIT = "/proc/sys/user/max_inotify_instances"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TiltResource:
+    """One resource of a running Tilt.
+
+    `update` is `ok`, `error`, `pending`, `in_progress`, `none` or `not_applicable`; `runtime` the same without
+    `in_progress`; `waiting_on` are the resources it waits for; `error` is why its last build failed.
+    """
+
+    name: str
+    update: str
+    runtime: str
+    error: str = ""
+    waiting_on: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Whether its last build or its program failed."""
+        return "error" in {self.update, self.runtime}
+
+
+def _resource(item: dict[str, Any]) -> TiltResource:
+    status = item.get("status") or {}
+    history = status.get("buildHistory") or [{}]
+    waiting = status.get("waiting") or {}
+    return TiltResource(
+        name=str(item["metadata"]["name"]),
+        update=str(status.get("updateStatus") or "none"),
+        runtime=str(status.get("runtimeStatus") or "none"),
+        error=str(history[0].get("error") or ""),  # the newest build comes first
+        waiting_on=tuple(str(on.get("name", "")) for on in waiting.get("on") or ()),
+    )
+
+
 class Live:
     """A Tilt that runs for a repository."""
 
@@ -86,7 +119,7 @@ class Live:
 
     def resources(self) -> dict[str, TiltResource]:
         found = self.runner.run(self.now.tool.resources())
-        return {item.name: item for item in tilt_commands.resources(found.stdout)}
+        return {item.name: item for item in map(_resource, json.loads(found.stdout)["items"])}
 
     def trigger(self, resource: str) -> None:
         tool = self.now.tool

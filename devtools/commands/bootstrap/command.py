@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from devtools.app.environment import App
 from devtools.base.words import plural
-from devtools.bootstrap.machine import inotify_limits
-from devtools.bootstrap.prerequisites import Finding, check_inotify
-from devtools.bootstrap.stage import StageStatus
+from devtools.bootstrap.prerequisites import Finding, check_inotify, inotify_limits
+from devtools.bootstrap.report import StageStatus
 from devtools.commands.bootstrap.context import BootstrapContext, build_context, check_machine
 from devtools.commands.bootstrap.stages import STAGES, status_of
 from devtools.errors import ConfigError, EnvironmentFault, ExitCode
@@ -99,8 +98,6 @@ def down(app: App, output: str, *, keep_cluster: bool = False, registry: bool = 
 
 def _dry_run(context: BootstrapContext, findings: tuple[Finding, ...], output: str) -> ExitCode:
     """Print every command that would be run, in order; changes nothing."""
-    import json
-
     from devtools.bootstrap.dry_run_script import script
     from devtools.bootstrap.report import plan_document
 
@@ -109,7 +106,7 @@ def _dry_run(context: BootstrapContext, findings: tuple[Finding, ...], output: s
         context.app.out.write(script(lines))
         return ExitCode.OK
     document = plan_document(provider=context.provider, context=context.context, findings=findings, lines=lines)
-    context.app.out.write(json.dumps(document, indent=2) + "\n")
+    context.app.show(document, lambda *_: (), output)
     return ExitCode.OK
 
 
@@ -132,7 +129,7 @@ def _show(
         log=tilt.log if is_up else "",
         next_=_next(verb, found, has_tilt=context.program is not None),
     )
-    report.show(shown, output=output, out=context.app.out, environ=context.app.environ)
+    context.app.show(shown, report.lines, output)
 
 
 def _next(verb: str, found: tuple[StageStatus, ...], *, has_tilt: bool) -> tuple[str, ...]:

@@ -11,8 +11,16 @@ from typing import TYPE_CHECKING
 
 from devtools.app.environment import App
 from devtools.bootstrap.builder import ClusterBuilder
-from devtools.bootstrap.machine import Machine, disk_free, inotify_limits, memory_free, port_holders
-from devtools.bootstrap.prerequisites import Finding, Requirements, check
+from devtools.bootstrap.prerequisites import (
+    Finding,
+    Machine,
+    Requirements,
+    check,
+    disk_free,
+    inotify_limits,
+    memory_free,
+    port_holders,
+)
 from devtools.bootstrap.tilt_commands import PORT, Tilt
 from devtools.bootstrap.tilt_process import Running, TiltProcess
 from devtools.clusters.ports import is_free
@@ -152,7 +160,6 @@ def _no_builder(app: App, kubeconfig: Path) -> str:
 
 
 def _builder(app: App, kubeconfig: Path) -> ClusterBuilder:
-    """Return the builder in the cluster of this kubeconfig."""
     from devtools.clusters.k3d.config import REGISTRY_PORT
 
     name = app.cluster_name

@@ -9,7 +9,7 @@ from devtools.base.open_file import read_source
 from devtools.bootstrap.dry_run_script import Line
 from devtools.bootstrap.prerequisites import INSTALL_BUILDX, TILT
 from devtools.bootstrap.processes import Process
-from devtools.bootstrap.stage import StageStatus, State
+from devtools.bootstrap.report import StageStatus, State
 from devtools.bootstrap.tilt_process import Running
 from devtools.commands.bootstrap.context import NO_PUSH, TILTFILE, BootstrapContext
 from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode
@@ -209,7 +209,6 @@ def _images_commands(context: BootstrapContext) -> Iterable[Line]:
 
 
 def _has_images(context: BootstrapContext) -> bool:
-    """Return whether there are images to load into this cluster."""
     from devtools.images.catalog import load_catalog
 
     return context.k3d is not None and bool(load_catalog(context.app.settings.root).images)
@@ -239,10 +238,6 @@ def _specs_status(context: BootstrapContext) -> StageStatus:
     if read_source(path).decode() != to_json(layer_specs(app.stack(), surroundings(app))):
         return _is("specs", "stale", str(FILE), "invoke specs")
     return _is("specs", "ready", str(FILE))
-
-
-def _specs_commands(context: BootstrapContext) -> Iterable[Line]:
-    return _lines("specs", (context.invoke("specs"),))
 
 
 def _ensure_tilt(context: BootstrapContext) -> StageStatus:
@@ -337,10 +332,16 @@ def _orphans(orphans: Sequence[Process]) -> str:
 
 
 STAGES = (
-    Stage("registry", _ensure_registry, _registry_status, _registry_commands, _remove_registry),
+    Stage(
+        "registry",
+        _ensure_registry,
+        _registry_status,
+        lambda c: _lines("registry", c.k3d_commands[0]),
+        _remove_registry,
+    ),
     Stage("cluster", _ensure_cluster, _cluster_status, _cluster_commands, _remove_cluster),
     Stage("builder", _ensure_builder, _builder_status, _builder_commands, _remove_builder),
     Stage("images", _ensure_images, _images_status, _images_commands),
-    Stage("specs", _ensure_specs, _specs_status, _specs_commands),
+    Stage("specs", _ensure_specs, _specs_status, lambda c: _lines("specs", [c.invoke("specs")])),
     Stage("tilt", _ensure_tilt, _tilt_status, _tilt_commands, _remove_tilt),
 )

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from devtools.app.environment import App
 from devtools.commands.gitops.preview import checked_out, checkout_of
-from devtools.commands.gitops.sides import compare_sides, side_of
+from devtools.commands.gitops.sides import Difference, compare_sides, difference_json, difference_lines, side_of
 from devtools.errors import ConfigError, ExitCode
-from devtools.report.text import Line, Span
+from devtools.report.changes.markdown import changes_markdown
 
 OUTPUTS = ("text", "json", "markdown")
 
@@ -41,65 +40,34 @@ def diff(app: App, typed: Arguments) -> ExitCode:
 
         document = live_difference(app, typed.engine, started)
     else:
-        before, after, plan, found = _between(app, typed)
-        document = difference_json(plan, found, before, after, time.monotonic() - started)
-    show_difference(app, document, typed.output)
+        found, before, after = _between(app, typed)
+        document = difference_json(found, before, after, time.monotonic() - started)
+    app.show(document, difference_lines, typed.output, changes_markdown)
     if document["counts"]["not_predicted"]:
         return ExitCode.CONFIG
     return ExitCode.FAILED if typed.fail_on_change and document["changed"] else ExitCode.OK
 
 
-def difference_json(plan: Any, found: Any, before: str, after: str, seconds: float) -> dict[str, Any]:
-    """Return the documented `gitops-diff` document: a `plan-diff` between two sides."""
-    from devtools.report.changes.document import changes_json
-
-    made = changes_json(plan, "", found, (), seconds)
-    return {**made, "kind": "gitops-diff", "from": before, "to": after}
-
-
-def show_difference(app: App, document: dict[str, Any], output: str) -> None:
-    """Write a difference as text, JSON or Markdown."""
-    from devtools.report.changes.markdown import changes_markdown
-
-    if output == "markdown":
-        app.out.write(changes_markdown(document))
-    else:
-        app.show(document, difference_lines, output)
-
-
-def difference_lines(document: Mapping[str, Any], width: int) -> list[Line]:
-    """Return the document as text for people."""
-    from devtools.report.changes.text import changes_lines
-
-    head = (Span(f"from {document['from']} to {document['to']}", "strong"),)
-    if not document["releases"]:
-        return [head, (Span("nothing differs", "good"),)]
-    return [head, (), *changes_lines(document, width)]
-
-
 def _check(typed: Arguments) -> None:
-    """Raise ConfigError for incompatible flags."""
     if sum(map(bool, (typed.against, typed.from_ref, typed.live))) != 1:
         hint = "such as invoke gitops.diff --env staging --against dev, or invoke gitops.diff --env dev --from main"
         raise ConfigError("gitops.diff takes exactly one of --against, --from and --live", hint=hint)
     if typed.to_ref and not typed.from_ref:
         raise ConfigError("--to needs --from", hint="invoke gitops.diff --env dev --from main --to feature")
     if not typed.environment:
-        raise ConfigError(
-            "--env is missing: the environment to compare", hint="invoke gitops.diff --env dev --from main"
-        )
+        hint = "invoke gitops.diff --env dev --from main"
+        raise ConfigError("--env is missing: the environment to compare", hint=hint)
 
 
-def _between(app: App, typed: Arguments) -> tuple[str, str, Any, Any]:
+def _between(app: App, typed: Arguments) -> tuple[Difference, str, str]:
     """Compare two environments of the working tree, or one environment at two revisions."""
     name = typed.environment
     if typed.against:
-        before, after = side_of(app, typed.against), side_of(app, name)
-        return typed.against, name, *compare_sides(app, before, after)
+        found = compare_sides(app, side_of(app, typed.against), side_of(app, name))
+        return found, typed.against, name
     with tree_at(app, typed.from_ref) as old, tree_at(app, typed.to_ref) as new:
-        before, after = side_of(app, name, old), side_of(app, name, new)
-        shown = typed.to_ref or "the working tree"
-        return f"{name} at {typed.from_ref}", f"{name} at {shown}", *compare_sides(app, before, after)
+        found = compare_sides(app, side_of(app, name, old), side_of(app, name, new))
+        return found, f"{name} at {typed.from_ref}", f"{name} at {typed.to_ref or 'the working tree'}"
 
 
 @contextlib.contextmanager

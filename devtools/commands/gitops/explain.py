@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
 from devtools.app.environment import App
 from devtools.base.machine_json import json_text
+from devtools.base.machine_yaml import read_documents
 from devtools.base.yaml_positions import Document, read
 from devtools.commands.gitops.export import Arguments, Made, gitops_settings, make_export
+from devtools.config.validate import suggestion
 from devtools.errors import ConfigError, ExitCode
 from devtools.gitops import mapping
 from devtools.gitops.argocd.context import Context
@@ -79,8 +81,6 @@ def explain_json(
 
 def _find(made: Made, typed: str, chosen: str) -> tuple[Component, Stack]:
     """Return the component of this name, or `namespace/name`, in the chosen or first environment that has it."""
-    from devtools.config.validate import suggestion
-
     known: list[str] = []
     for environment, items in made.components.items():
         for component in items if chosen in {"", environment} else ():
@@ -101,8 +101,6 @@ def _where(layer: Document, release: Release, key: str) -> str:
 
 
 def _helm_release(component: Component, made: Made) -> Mapping[str, Any]:
-    from devtools.base.machine_yaml import read_documents
-
     path = _exported(component, made)
     text = made.export.files[path].decode() if path else ""
     for document in read_documents(text):
@@ -111,25 +109,16 @@ def _helm_release(component: Component, made: Made) -> Mapping[str, Any]:
     return {}
 
 
-def _exported(component: Component, made: Made) -> Any:
+def _exported(component: Component, made: Made) -> PurePosixPath | None:
     """Return the exported file of a component: component.yaml, or its HelmRelease."""
-    return next(
-        (
-            path
-            for path in made.export.files
-            if component.environment in path.parts
-            and (
-                path.parts[-2:] == (component.name, "component.yaml")
-                or path.parts[-2:] == (component.release.layer, f"{component.name}.yaml")
-            )
-        ),
-        None,
-    )
+    names = ((component.name, "component.yaml"), (component.release.layer, f"{component.name}.yaml"))
+    found = (path for path in made.export.files if component.environment in path.parts and path.parts[-2:] in names)
+    return next(found, None)
 
 
 def _file_of(component: Component, made: Made) -> str:
     path = _exported(component, made)
-    return str(made.shown / Path(path)) if path else ""
+    return str(made.shown / path) if path else ""
 
 
 def _fields(spec: Mapping[str, Any], paths: Sequence[str]) -> dict[str, Any]:

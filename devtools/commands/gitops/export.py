@@ -8,12 +8,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, cast
 
 from devtools.app.environment import App
-from devtools.app.stack_cache import exported_stack
-from devtools.base.atomic_write import OWN
+from devtools.app.stack_cache import exported_stack, is_inside_inputs
+from devtools.base.key_types import CHARTS, MESSAGES
 from devtools.base.open_file import relative
 from devtools.base.words import require_known
 from devtools.config.settings_file.gitops import GitopsSettings
 from devtools.config.tenants import check_tenants, load_tenants
+from devtools.config.validate import suggestion
+from devtools.config.values import merge
 from devtools.errors import ConfigError, ExitCode, raise_problems
 from devtools.gitops.argocd import export_argocd
 from devtools.gitops.argocd.tenants import with_tenants
@@ -26,7 +28,7 @@ from devtools.gitops.tree.originals import tenant_references, with_originals
 from devtools.gitops.tree.secrets import copied_secrets, inline_secrets, packaged_secrets
 from devtools.gitops.tree.write import Changes, changes_of, write_changes
 from devtools.model import Stack
-from devtools.planning.selection import Selector
+from devtools.planning.selection import Selector, choose_releases, narrowed
 from devtools.report.text import Line, Span
 
 VERSION = 1  # of the JSON document
@@ -170,8 +172,6 @@ def gitops_settings(app: App, charts: str = "") -> GitopsSettings:
     """Return the export settings of devtools.yaml, with `charts` replaced; ConfigError if there are none."""
     import re
 
-    from devtools.base.key_types import CHARTS, MESSAGES
-
     settings = app.settings.gitops
     if settings is None:
         hint = "add it: gitops: {repository: https://git.example.com/team/stack.git}"
@@ -196,8 +196,7 @@ def place_of(app: App, typed: str) -> tuple[Path, Place]:
     inside = out.relative_to(settings.root).as_posix() if out.is_relative_to(settings.root) else "gitops"
     if inside == ".":
         raise ConfigError("--out is the repository's root", hint="choose a directory in it, such as gitops")
-    inputs = (settings.layers, settings.environments, settings.charts, settings.root / OWN, settings.root / ".git")
-    if settings.root.is_relative_to(out) or any(out.is_relative_to(path.resolve()) for path in inputs):
+    if settings.root.is_relative_to(out) or is_inside_inputs(app, out):
         message = f"--out {typed}: nothing is exported among the stack's own files, nor into a directory around them"
         raise ConfigError(message, hint="choose a separate directory, such as gitops")
     return out, Place(root=root, out=root / inside)
@@ -223,8 +222,6 @@ def chart_infos_of(
 
 def declared_namespaces(stack: Stack, charts: Mapping[str, ChartInfo]) -> Collection[str]:
     """Return the namespaces that a release of the stack declares as objects."""
-    from devtools.config.values import merge
-
     found: set[str] = set()
     for release in stack.releases():
         if not release.installed:
@@ -247,8 +244,6 @@ def _environments(settings: GitopsSettings, typed: Sequence[str]) -> tuple[str, 
 
 def require_exported(settings: GitopsSettings, *names: str) -> None:
     """Raise ConfigError if an environment is not exported."""
-    from devtools.config.validate import suggestion
-
     for name in names:
         if name not in settings.environments:
             hint = suggestion(name, settings.environments, "exported environments")
@@ -257,8 +252,6 @@ def require_exported(settings: GitopsSettings, *names: str) -> None:
 
 def _included(made: Made, typed: Arguments) -> Callable[[PurePosixPath], bool] | None:
     """Return a predicate for the files of the chosen releases and environments; None if all are chosen."""
-    from devtools.planning.selection import choose_releases, narrowed
-
     has_names = bool(typed.layers) or typed.selector != Selector()
     if not (typed.environments or has_names):
         return None
@@ -306,14 +299,13 @@ def export_json(typed: Arguments, made: Made, changes: Changes) -> dict[str, Any
 
 
 def _lines(document: Mapping[str, Any], _: int) -> list[Line]:
-    """Return the document for people; paths are not shortened."""
     return [(Span(text),) for text in _texts(document)]
 
 
 def _texts(document: Mapping[str, Any]) -> Iterable[str]:
     would = "" if document["changed"] else "would be "
-    for word, key in (("written", "written"), ("removed", "removed")):
-        yield from (f"{would}{word}: {document['out']}/{path}" for path in document[key])
+    for word in ("written", "removed"):
+        yield from (f"{would}{word}: {document['out']}/{path}" for path in document[word])
     yield from _note_lines(document["notes"])
     for name, counts in document["environments"].items():
         yield f"{name}: {counts['components']} components in {counts['waves']} waves"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from devtools.app.environment import App
-from devtools.errors import ConfigError, ExitCode
-
-if TYPE_CHECKING:
-    from devtools.gitops.imports import Imported
-    from devtools.report.text import Line
+from devtools.base.atomic_write import write_whole
+from devtools.base.words import plural
+from devtools.errors import ConfigError, ExitCode, raise_problems
+from devtools.gitops.imports import Imported, imported
+from devtools.gitops.verify import read_world
+from devtools.report.text import Line, Span, clean, shown
 
 VERSION = 1  # of the JSON document
 
@@ -30,46 +32,28 @@ class Arguments:
 
 def import_tree(app: App, typed: Arguments, output: str) -> ExitCode:
     """Write layers, overlays, charts and the lock into a new directory; exit code 1 if anything was rejected."""
-    from devtools.gitops.imports import imported
-    from devtools.gitops.verify import read_world
-
     directory, out = app.cwd / typed.directory, (app.cwd / typed.out).resolve()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{typed.out} exists and is not an empty directory", hint="name a new directory with --out")
     world = read_world(directory, app.cwd / typed.root if typed.root else None, typed.repository)
-    if problems := world.tree.problems:
-        from devtools.errors import config_error
-
-        raise config_error(problems)
+    raise_problems(world.tree.problems)
     made = imported(world, _name(out), typed.repository)
     if not made.releases:
         hint = "name a directory with Applications, ApplicationSets or HelmReleases"
         raise ConfigError(f"{typed.directory} has nothing that deploys a chart", hint=hint)
-    if not typed.dry_run:
-        _write(out, made)
+    for path, content in made.files.items() if not typed.dry_run else ():
+        write_whole(out / path, content)
     document = import_json(app, typed, made)
     app.show(document, _lines, output)
     return ExitCode.FAILED if any(note.refused for note in made.notes) else ExitCode.OK
 
 
 def _name(out: Path) -> str:
-    """Return the stack's name: that of the directory."""
-    import re
-
     return re.sub(r"[^a-z0-9]+", "-", out.name.lower()).strip("-")[:32].strip("-") or "imported"
-
-
-def _write(out: Path, made: Imported) -> None:
-    from devtools.base.atomic_write import write_whole
-
-    for path, content in made.files.items():
-        write_whole(out / path, content)
 
 
 def import_json(app: App, typed: Arguments, made: Imported) -> dict[str, Any]:
     """Return the documented `gitops-import` document."""
-    from devtools.report.text import shown
-
     return {
         "version": VERSION,
         "kind": "gitops-import",
@@ -91,10 +75,6 @@ def import_json(app: App, typed: Arguments, made: Imported) -> dict[str, Any]:
 
 
 def _lines(document: Mapping[str, Any], width: int) -> list[Line]:
-    """Return the document for people: a line per note, then the written files."""
-    from devtools.base.words import plural
-    from devtools.report.text import Span, clean
-
     del width
     lines: list[Line] = []
     for note in document["notes"]:

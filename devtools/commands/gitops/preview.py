@@ -9,17 +9,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from devtools.app.environment import App
+from devtools.base.archives import unpack
 from devtools.base.atomic_write import private_directory
+from devtools.base.machine_yaml import read_documents
+from devtools.base.open_file import read_source
+from devtools.buf.git import Git
 from devtools.commands.gitops.verify import repository_url, settings_of
+from devtools.config.settings import find_root
 from devtools.errors import ConfigError, EnvironmentFault, ExitCode, raise_problems
-
-if TYPE_CHECKING:
-    from devtools.gitops.preview.applications import ApplicationGroup
-    from devtools.gitops.preview.value_files import HelmSource
-    from devtools.gitops.tree.read import Tree
+from devtools.gitops.preview.applications import ApplicationGroup
+from devtools.gitops.preview.compare import changes
+from devtools.gitops.preview.generate import cluster_secrets
+from devtools.gitops.preview.manifests import render
+from devtools.gitops.preview.value_files import HelmSource, helm_sources
+from devtools.gitops.tree.applications import plain_url
+from devtools.gitops.tree.read import Tree, read_tree
+from devtools.report.gitops_preview import manifests_text, preview_json, preview_lines
 
 PROGRAM = "argocd-preview"
 DEFAULT = "gitops"  # the output directory of `gitops.export`
@@ -43,9 +51,6 @@ class Arguments:
 
 def preview(app: App, typed: Arguments) -> ExitCode:
     """Show the Applications; FAILED if Argo CD would not generate or sync all of them."""
-    from devtools.gitops.preview.compare import changes
-    from devtools.report.gitops_preview import manifests_text, preview_json, preview_lines
-
     directory, root = place_of(app, typed.directory)
     found = generated(app, directory, root, typed)
     sources = sources_of(app, found.tree, found.groups)
@@ -66,7 +71,6 @@ def preview(app: App, typed: Arguments) -> ExitCode:
 
 
 def _hide_secrets(app: App, document: dict[str, Any]) -> None:
-    """Hide values and parameters in the Applications that look secret."""
     applications = [item for group in document["groups"] for item in group["applications"]]
     app.redactor.learn(*(item["spec"] for item in applications))
     for item in applications:
@@ -100,8 +104,6 @@ class Generated:
 
 def place_of(app: App, typed: str) -> tuple[Path, Path]:
     """Return the directory of exported files and the repository's root; ConfigError if it does not exist."""
-    from devtools.config.settings import find_root
-
     directory = ((app.cwd / typed) if typed else find_root(app.cwd) / DEFAULT).resolve()
     if not directory.is_dir():
         raise ConfigError(f"{directory} is not a directory", hint="write it with: invoke gitops.export")
@@ -121,7 +123,6 @@ def checkout_of(app: App, directory: Path) -> Path:
 def generated(app: App, directory: Path, root: Path, typed: Arguments) -> Generated:
     """Read a directory and generate its Applications; ConfigError for an unknown set or unreadable files."""
     from devtools.gitops.preview.generate import Inputs, groups
-    from devtools.gitops.tree.read import read_tree
 
     tree = read_tree(directory, root)
     raise_problems(tree.problems)
@@ -142,10 +143,6 @@ def generated(app: App, directory: Path, root: Path, typed: Arguments) -> Genera
 
 def _clusters(app: App, typed: str) -> tuple[Mapping[str, Any], ...]:
     """Read the cluster Secrets of a file; their contents are hidden in output. ConfigError if there are none."""
-    from devtools.base.machine_yaml import read_documents
-    from devtools.base.open_file import read_source
-    from devtools.gitops.preview.generate import cluster_secrets
-
     if not typed:
         return ()
     hint = "write a Secret with the label argocd.argoproj.io/secret-type: cluster into it"
@@ -167,9 +164,6 @@ def urls_of(app: App, directory: Path) -> tuple[str, ...]:
 
 def sources_of(app: App, tree: Tree, found: Sequence[ApplicationGroup]) -> Sources:
     """Return the Helm sources of each Application, by group and name."""
-    from devtools.gitops.preview.value_files import helm_sources
-    from devtools.gitops.tree.applications import plain_url
-
     known = {plain_url(url) for url in urls_of(app, tree.directory)}
 
     def is_here(url: str) -> bool:
@@ -183,9 +177,6 @@ def sources_of(app: App, tree: Tree, found: Sequence[ApplicationGroup]) -> Sourc
 @contextmanager
 def checked_out(app: App, root: Path, ref: str) -> Iterator[Path]:
     """Extract the repository at a git ref into a temporary directory; ConfigError if there is no such ref."""
-    from devtools.base.archives import unpack
-    from devtools.buf.git import Git
-
     git = Git(program=app.git(f": {ref} cannot be read"), directory=root)
     commit = app.runner.run(git.commit_of(ref)).stdout.strip()
     if not commit:
@@ -202,9 +193,6 @@ def checked_out(app: App, root: Path, ref: str) -> Iterator[Path]:
 
 def _add_manifests(app: App, document: dict[str, Any], found: Generated, sources: Sources) -> None:
     """Add `manifests` (objects, secrets hidden) or `problem` to each Application of the document."""
-    from devtools.base.machine_yaml import read_documents
-    from devtools.gitops.preview.manifests import render
-
     helm, root = app.tool("helm"), found.tree.root
     applications = {(group.name, item.name): item for group in found.groups for item in group.applications}
     rows = {(group["name"], row["name"]): row for group in document["groups"] for row in group["applications"]}

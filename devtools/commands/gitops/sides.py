@@ -9,9 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from devtools.app.environment import App
+from devtools.base.words import plural
+from devtools.config.environments import chosen
+from devtools.config.stack import load_stack
+from devtools.config.values import inputs_digest, merge, with_stand_ins
+from devtools.drift.rendered import compare_renderings
 from devtools.errors import ConfigError
 from devtools.model import Action, ChartRef, Facts, Plan, Release, ReleaseId, Stack, Step
 from devtools.planning.plan import Selection, behind, make_plan
+from devtools.rendering.steps import StepRendering, render_steps
+from devtools.report.changes.document import changes_json
+from devtools.report.changes.text import changes_lines
+from devtools.report.text import Line, Span
+from devtools.toolchain.versions import tool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +41,6 @@ class Side:
 
 def side_of(app: App, environment: str, root: Path | None = None) -> Side:
     """Read one side, with real charts, from `root` or the project. Raises ConfigError with every problem."""
-    from devtools.config.environments import chosen
-    from devtools.config.stack import load_stack
-    from devtools.config.values import inputs_digest, merge, with_stand_ins
-
     if root:
         app = replace(app, cwd=root)
     charts = app.real_charts
@@ -68,18 +74,9 @@ def with_chart(side: Side, pin: str, chart: ChartRef, digest: str) -> Side:
     return replace(side, plan=plan, digests=digests, charts={**side.charts, **dict.fromkeys(used, digest)})
 
 
-def compare_sides(app: App, before: Side, after: Side, only: Collection[ReleaseId] = ()) -> tuple[Plan, list[Any]]:
-    """Return a plan that turns the first side into the second, and its changes; helm renders the charts.
-
-    With `only` other releases are left out.
-    """
-    found = difference_of(app, before, after, only)
-    return found.plan, found.changes
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """The result of `compare_sides`, and the renderings of both sides."""
+    """The changes that turn one side into another, and the renderings of both sides."""
 
     plan: Plan
     changes: list[Any] = field(default_factory=list)
@@ -87,7 +84,7 @@ class Difference:
     after: Mapping[ReleaseId, Any] = field(default_factory=dict)
 
 
-def difference_of(
+def compare_sides(
     app: App,
     before: Side,
     after: Side,
@@ -96,11 +93,10 @@ def difference_of(
     *,
     crds_stay: bool = False,
 ) -> Difference:
-    """See `compare_sides` and `compare_renderings`; `memory` stores renderings for other comparisons."""
-    from devtools.base.words import plural
-    from devtools.drift.rendered import compare_renderings
-    from devtools.rendering.steps import StepRendering
+    """Compare two sides; helm renders the charts. With `only` other releases are left out.
 
+    `memory` stores renderings for other comparisons; `crds_stay` is explained at `compare_renderings`.
+    """
     plan = _difference(before, after, only)
     steps = [step for step in plan.steps if step.action is not Action.UNCHANGED]
     if not steps:
@@ -128,9 +124,6 @@ def _rendered(
     rendering: Any, side: Side, names: Collection[ReleaseId], memory: MutableMapping[Any, Any]
 ) -> Mapping[ReleaseId, Any]:
     """Render the named releases, and those they need, which may have CRDs for their kinds."""
-    from devtools.rendering.steps import render_steps
-    from devtools.toolchain.versions import tool
-
     needed = {one.id for step in side.steps.values() if step.id in names for one in behind(side.plan, step)}
     steps = tuple(step for step in side.steps.values() if step.id in needed)
     version = tool("kube-apiserver").version
@@ -138,7 +131,6 @@ def _rendered(
 
 
 def _difference(before: Side, after: Side, only: Collection[ReleaseId]) -> Plan:
-    """Return the plan that turns the first side into the second."""
     old, new = before.steps, after.steps
     steps = [_step(step, old.get(step.id), before, after) for step in new.values()]
     environment = after.plan.stack.environment.name
@@ -159,7 +151,6 @@ def _step(step: Step, old: Step | None, before: Side, after: Side) -> Step:
 
 
 def _reasons(step: Step, old: Step, before: Side, after: Side) -> list[str]:
-    """Return the differences between the inputs of a release."""
     reasons = []
     was, now = old.release.chart, step.release.chart
     if before.charts[step.id] != after.charts[step.id]:
@@ -168,3 +159,17 @@ def _reasons(step: Step, old: Step, before: Side, after: Side) -> list[str]:
     if before.values[step.id] != after.values[step.id]:
         reasons.append("values differ")
     return reasons or ["Helm's settings differ"]
+
+
+def difference_json(found: Difference, before: str, after: str, seconds: float) -> dict[str, Any]:
+    """Return the documented `gitops-diff` document: a `plan-diff` between two sides."""
+    made = changes_json(found.plan, "", found.changes, (), seconds)
+    return {**made, "kind": "gitops-diff", "from": before, "to": after}
+
+
+def difference_lines(document: Mapping[str, Any], width: int) -> list[Line]:
+    """Return the document as text for people."""
+    head = (Span(f"from {document['from']} to {document['to']}", "strong"),)
+    if not document["releases"]:
+        return [head, (Span("nothing differs", "good"),)]
+    return [head, (), *changes_lines(document, width)]

@@ -8,20 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from devtools.app.environment import App
 from devtools.base.words import plural, require_known
+from devtools.clusters.provider import Cluster
+from devtools.config.settings import Settings, find_root
 from devtools.errors import ConfigError, DevtoolsError, ExitCode
-
-if TYPE_CHECKING:
-    from devtools.clusters.provider import Cluster
-    from devtools.config.settings import Settings
-    from devtools.gitops.schemas import Checked
-    from devtools.gitops.schemas.crds import Crds
-    from devtools.gitops.tree.read import Tree
-    from devtools.gitops.verify import Finding, World
-    from devtools.report.text import Line
+from devtools.gitops.schemas import Checked
+from devtools.gitops.schemas.crds import Crds, crds_in, crds_of_charts, crds_of_directory
+from devtools.gitops.tree.read import Tree
+from devtools.gitops.verify import Finding, World, findings_of, notes_of, read_world, schema_findings
+from devtools.process.runner import Cancel
+from devtools.report.text import Line, Span, clean, shown, wrapped
+from devtools.toolchain.versions import tool
 
 VERSION = 1  # of the JSON document
 _PLACES = 3  # places of one finding in the text output
@@ -43,8 +43,6 @@ class Arguments:
 
 def verify(app: App, typed: Arguments, output: str) -> ExitCode:
     """Show every finding; the exit code is 1 if there are any, 2 if a file cannot be read."""
-    from devtools.gitops.verify import notes_of, read_world
-
     settings = settings_of(app)
     directory = app.cwd / typed.directory if typed.directory else _default(settings, app.cwd)
     root = app.cwd / typed.root if typed.root else None
@@ -61,8 +59,6 @@ def _with_schemas(
     app: App, world: World, typed: Arguments, settings: Settings | None
 ) -> tuple[tuple[Finding, ...], dict[str, Any]]:
     """Return every finding, including schema findings, and the program that checked schemas."""
-    from devtools.gitops.verify import findings_of, schema_findings
-
     found = findings_of(world)
     check, why = _checker(app, typed.schemas, typed.crds, world.tree, settings)
     if check is None:
@@ -98,16 +94,13 @@ def _checker(
 def _embedded_cluster(app: App) -> Cluster:
     """Return the running embedded cluster; a real one is not used, because CRDs are created temporarily."""
     if app.provider_name != "kwok":
-        raise ConfigError(
-            f"the cluster is not an embedded one but of {app.provider_name}", hint="DEVTOOLS_PROVIDER=kwok"
-        )
+        hint = "DEVTOOLS_PROVIDER=kwok"
+        raise ConfigError(f"the cluster is not an embedded one but of {app.provider_name}", hint=hint)
     return app.find_cluster()
 
 
 def _known_crds(app: App, directories: Iterable[str], tree: Tree, settings: Settings | None) -> Crds:
     """Return the CRDs of vendored charts, of the tree and of the named directories; later ones win."""
-    from devtools.gitops.schemas.crds import crds_in, crds_of_charts, crds_of_directory
-
     found: Crds = {}
     if settings is not None:
         from devtools.charts.resolve import THIRD_PARTY
@@ -123,7 +116,6 @@ def _known_crds(app: App, directories: Iterable[str], tree: Tree, settings: Sett
 
 def _by_server(app: App, cluster: Cluster, crds: Crds) -> Check:
     from devtools.gitops.schemas.server import check
-    from devtools.process.runner import Cancel
 
     kube, cleaner = app.client(cluster), app.client(cluster, cancel=Cancel())
     return lambda objects: check(kube, objects, crds, cleaner)
@@ -131,7 +123,6 @@ def _by_server(app: App, cluster: Cluster, crds: Crds) -> Check:
 
 def _by_kubeconform(app: App, crds: Crds) -> Check:
     from devtools.gitops.schemas.kubeconform import check
-    from devtools.toolchain.versions import tool
 
     def run(objects: Sequence[Mapping[str, Any]]) -> Checked:
         return check(app.tool("kubeconform"), app.runner, objects, crds, tool("kubeconform").version)
@@ -140,7 +131,6 @@ def _by_kubeconform(app: App, crds: Crds) -> Check:
 
 
 def _default(settings: Settings | None, cwd: Path) -> Path:
-    """Return the exported tree of this repository; outside of a stack the user's directory."""
     if settings is None:
         return cwd
     exported = settings.root / "gitops"
@@ -151,8 +141,6 @@ def _default(settings: Settings | None, cwd: Path) -> Path:
 
 def settings_of(app: App) -> Settings | None:
     """Return the settings; None outside of a stack, where any tree may be verified."""
-    from devtools.config.settings import find_root
-
     try:
         find_root(app.cwd)
     except ConfigError:
@@ -171,8 +159,6 @@ def verify_json(
     app: App, world: World, found: Iterable[Finding], notes: Iterable[str], schemas: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the documented `gitops-verify` document."""
-    from devtools.report.text import shown
-
     return {
         "version": VERSION,
         "kind": "gitops-verify",
@@ -196,9 +182,6 @@ def _grouped(found: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str, str], l
 
 
 def _lines(document: Mapping[str, Any], width: int) -> list[Line]:
-    """Return the document for people: a line per finding that editors can open; paths are not shortened."""
-    from devtools.report.text import Span, clean, wrapped
-
     lines: list[Line] = []
     for (rule, message, hint), places in _grouped(document["findings"]).items():
         what = (Span(clean(message)), Span(f" [{rule}]", "dim"))

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import Any, cast, get_args
 
 from devtools.app.environment import App
 from devtools.app.providers import embedded_layout, k3d_config, k3d_tool
+from devtools.base.key_types import duration
+from devtools.clusters.ctr import Ctr
+from devtools.clusters.embedded.node.images import NodeImages
+from devtools.clusters.k3d.config import Registry
+from devtools.clusters.k3d.images import K3dImages, Preloaded, Via
+from devtools.clusters.k3d.provider import K3dProvider
+from devtools.config.validate import suggestion
+from devtools.docker.images import DockerImages
 from devtools.errors import ConfigError, EnvironmentFault, ExitCode
-
-if TYPE_CHECKING:
-    from devtools.clusters.embedded.node.images import NodeImages
-    from devtools.clusters.k3d.config import Registry
-    from devtools.clusters.k3d.images import K3dImages, Preloaded, Via
-    from devtools.clusters.k3d.provider import K3dProvider
-    from devtools.images.catalog import Pinned
-    from devtools.images.fetch import ImageFetcher
-    from devtools.process.runner import Command
+from devtools.images.catalog import Pinned, load_catalog
+from devtools.images.fetch import ImageFetcher
+from devtools.images.pinning import pin
+from devtools.process.runner import Command
+from devtools.report.text import Line, Span, clean
 
 VERSION = 1  # of the JSON document
 DEFAULT_TIMEOUT = "5m"
@@ -45,7 +48,16 @@ def preload(
     results, there = load_images(app, names, via=via, timeout=timeout)
     if not results:
         app.say("images.yaml lists no images")
-    _show(app, results, there, output)
+    document = {
+        "version": VERSION,
+        "kind": "images-preload",
+        "provider": app.provider_name,
+        "images": [_row(result) for result in results],
+        "there": list(there),
+    }
+    app.show(document, _lines, output)
+    if there and output == "text":
+        app.say(f"the real node has {', '.join(there)}")
     return _code(results)
 
 
@@ -55,9 +67,8 @@ def load_images(
     """Do the work of `preload`: return each image's result, and the images of the embedded real node."""
     chosen, way, seconds = _chosen(app, names), _via(via), _seconds(timeout)
     if app.provider_name == "context":
-        raise ConfigError(
-            f"cluster {app.cluster_name} was not created by devtools: images.preload does not change it", hint=_HINT
-        )
+        message = f"cluster {app.cluster_name} was not created by devtools: images.preload does not change it"
+        raise ConfigError(message, hint=_HINT)
     if app.provider_name == "kwok":
         return _embedded(app, chosen, seconds, asked=bool(names))
     if chosen and way == "registry":
@@ -88,9 +99,6 @@ def preload_commands(
         return _k3d(app, seconds).commands(chosen, way)
     if app.provider_name == "context" or not names:
         return ()
-    from devtools.clusters.ctr import Ctr
-    from devtools.process.runner import Command
-
     fetch, archive = _obtain(app, seconds), Path("image.tar")
     ctr = Ctr(socket=embedded_layout(app).runtime / "containerd.sock")
     found: list[Command] = []
@@ -101,24 +109,16 @@ def preload_commands(
 
 
 def _chosen(app: App, names: Sequence[str]) -> tuple[Pinned, ...]:
-    from devtools.images.catalog import load_catalog
-
     return load_catalog(app.settings.root).chosen(names)
 
 
 def _via(typed: str) -> Via:
-    from devtools.clusters.k3d.images import Via
-    from devtools.config.validate import suggestion
-
-    for known in get_args(Via):
-        if typed == known:
-            return known  # type: ignore[no-any-return] # one of the two
-    raise ConfigError(f"images cannot be loaded via '{typed}'", hint=suggestion(typed, get_args(Via), "ways"))
+    if typed not in get_args(Via):
+        raise ConfigError(f"images cannot be loaded via '{typed}'", hint=suggestion(typed, get_args(Via), "ways"))
+    return cast("Via", typed)
 
 
 def _seconds(typed: str) -> float:
-    from devtools.base.key_types import duration
-
     try:
         return duration(int(typed) if typed.isdecimal() else typed)
     except ValueError as error:
@@ -126,9 +126,6 @@ def _seconds(typed: str) -> float:
 
 
 def _obtain(app: App, timeout: float) -> ImageFetcher:
-    from devtools.docker.images import DockerImages
-    from devtools.images.fetch import ImageFetcher
-
     return ImageFetcher(
         engine=DockerImages(app.environ, app.cancel),
         runner=app.runner,
@@ -140,8 +137,6 @@ def _obtain(app: App, timeout: float) -> ImageFetcher:
 
 def _k3d(app: App, timeout: float, registry: Registry | None = None) -> K3dImages:
     """Return the loader for k3d; `registry` is the existing one, else the configured one."""
-    from devtools.clusters.k3d.images import K3dImages
-
     fetch = _obtain(app, timeout)
     config = k3d_config(app)
     return K3dImages(
@@ -160,8 +155,6 @@ def _embedded(
     app: App, chosen: Iterable[Pinned], timeout: float, *, asked: bool
 ) -> tuple[tuple[Preloaded, ...], tuple[str, ...]]:
     """Return the results, and the real node's images afterwards; without a real node no image is needed."""
-    from devtools.clusters.k3d.images import Preloaded
-
     cluster = app.find_cluster()
     if not cluster.real_node:
         why = f"cluster {cluster.name} has no real node: all its pods are simulated and need no image"
@@ -174,8 +167,6 @@ def _embedded(
 
 
 def _node_images(app: App, node: str, timeout: float) -> NodeImages:
-    from devtools.clusters.ctr import Ctr
-    from devtools.clusters.embedded.node.images import NodeImages
     from devtools.clusters.embedded.node.real_node import found
 
     socket = embedded_layout(app).runtime / "containerd.sock"
@@ -186,8 +177,6 @@ def _node_images(app: App, node: str, timeout: float) -> NodeImages:
 
 def _pin(app: App, results: Iterable[Preloaded]) -> None:
     """Write digests of images pulled for the first time into images.yaml, as vendoring does with the lock."""
-    from devtools.images.pinning import pin
-
     digests = {str(r.image): r.digest for r in results if r.digest and not r.image.digest}
     for name in pin(app.settings.root, digests):
         app.say(f"pinned {name} at {digests[name]}")
@@ -201,41 +190,22 @@ def _code(results: Iterable[Preloaded]) -> ExitCode:
 
 
 def _planned(app: App, commands: Sequence[Command], output: str) -> ExitCode:
-    if output == "json":
-        document = {
-            "version": VERSION,
-            "kind": "images-preload-plan",
-            "commands": [command.display() for command in commands],
-        }
-        app.out.write(json.dumps(document, indent=2) + "\n")
-    else:
-        app.out.writelines(f"{command.display()}\n" for command in commands)
-        if not commands:
-            app.say(f"no images are loaded into cluster {app.cluster_name} (provider {app.provider_name})")
+    shown = [command.display() for command in commands]
+    document = {"version": VERSION, "kind": "images-preload-plan", "commands": shown}
+    app.show(document, lambda *_: [(Span(line),) for line in shown], output)
+    if not commands and output == "text":
+        app.say(f"no images are loaded into cluster {app.cluster_name} (provider {app.provider_name})")
     return ExitCode.OK
 
 
-def _show(app: App, results: Sequence[Preloaded], there: Sequence[str], output: str) -> None:
-    if output == "json":
-        document: dict[str, Any] = {
-            "version": VERSION,
-            "kind": "images-preload",
-            "provider": app.provider_name,
-            "images": [_row(result) for result in results],
-            "there": list(there),
-        }
-        app.out.write(json.dumps(document, indent=2) + "\n")
-        return
-    from devtools.report.text import clean
-
-    width = max((len(str(result.image)) for result in results), default=0)
-    for result in results:
-        note = result.problem or ", ".join(result.nodes)
-        app.out.write(clean(f"{result.state:<10}  {result.image!s:<{width}}  {note}").rstrip() + "\n")
-        if result.hint:
-            app.out.write(clean(f"{'':<10}  {result.hint}") + "\n")
-    if there:
-        app.say(f"the real node has {', '.join(there)}")
+def _lines(document: Mapping[str, Any], _: int) -> list[Line]:
+    width = max((len(row["image"]) for row in document["images"]), default=0)
+    lines = []
+    for row in document["images"]:
+        note = row["problem"] or ", ".join(row["nodes"])
+        lines.append(f"{row['state']:<10}  {row['image']:<{width}}  {note}")
+        lines += [f"{'':<10}  {row['hint']}"] if row["hint"] else []
+    return [(Span(clean(line)),) for line in lines]
 
 
 def _row(result: Preloaded) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping
@@ -14,18 +15,21 @@ from devtools.app.environment import App
 from devtools.base.key_types import EXACT
 from devtools.base.machine_yaml import read_map
 from devtools.base.open_file import read_source
+from devtools.base.words import plural
 from devtools.charts.lock import Lock, load_lock
-from devtools.charts.packaged.source_files import KINDS
+from devtools.charts.packaged.kustomization import NAMES, kustomization_in
+from devtools.charts.packaged.source_files import KINDS, KUSTOMIZE, MANIFESTS, Sources, manifests_in
 from devtools.charts.semver import is_compatible
 from devtools.charts.sources.helm_home import with_sources
-from devtools.commands.charts import chart_keys
-from devtools.commands.imports.packaged import packaged
+from devtools.commands.charts import chart_keys, helm_charts
 from devtools.errors import ConfigError
-from devtools.helm.chart_commands import OCI, HelmCharts, newest
+from devtools.helm.chart_commands import OCI, newest
 from devtools.imports.layer_files import slug
-from devtools.imports.model import Chart
+from devtools.imports.model import Chart, Files
 from devtools.imports.states import State
 
+_TEMPLATES = ".gotmpl"
+_OVERLAYS = "overlays"
 _PLATFORM = "platform"
 _DEEPEST = 6  # levels of parent directories that may contain a chart's dependencies
 _MOST = 10_000  # maximum files of one chart
@@ -91,7 +95,7 @@ class Finder:
         if fitting := [version for version in known if not wanted or is_compatible(wanted, version)]:
             return newest(fitting)
         self.app.say(f"looking for the version of {key}")
-        helm = HelmCharts(program=self.app.toolchain.path("helm"), home=self.home / "helm")
+        helm = helm_charts(self.app, self.home / "helm")
         result = self.app.runner.run(helm.latest(source.get("repository") or source["oci"], name, wanted))
         found = str(read_map(result.stdout.encode()).get("version") or "") if result.ok else ""
         if not re.fullmatch(EXACT, found):
@@ -100,7 +104,6 @@ class Finder:
         return found
 
     def _directory(self, directory: Path, base: Path, shown: str, environment: str) -> Chart:
-        """Return a local chart of the helmfile, with its files."""
         if directory.is_dir() and not (directory / "Chart.yaml").exists():
             return self._packaged(directory, base, shown, environment)
         try:
@@ -125,7 +128,7 @@ class Finder:
 
     def _packaged(self, directory: Path, base: Path, shown: str, environment: str) -> Chart:
         """Return a chart that devtools packages from manifests or a kustomization."""
-        key, origin, files = packaged(directory, base, shown, environment)
+        key, origin, files = _packaged_chart(directory, base, shown, environment)
         if self._local.setdefault(key, origin) != origin:
             raise ConfigError(f"{shown} and another directory would both be {key}: rename one")
         if origin == (self.out / "charts" / key).resolve():
@@ -153,7 +156,7 @@ class Finder:
     def _fetched(
         self, directory: Path, metadata: Mapping[str, Any], repositories: Iterable[str], shown: str
     ) -> dict[PurePosixPath, bytes]:
-        helm = HelmCharts(program=self.app.toolchain.path("helm"), home=self.home / "helm")
+        helm = helm_charts(self.app, self.home / "helm")
         deep = Path(*("below",) * _DEEPEST)  # so that `file://../../x` is inside `home`, too
         copy = self.home / "dependencies" / deep / directory.name
         shutil.rmtree(self.home / "dependencies", ignore_errors=True)
@@ -198,3 +201,54 @@ def _files_of(directory: Path, below: str = "") -> dict[PurePosixPath, bytes]:
     if len(found) > _MOST:
         raise ConfigError(f"{directory} has more than {_MOST} files")
     return {PurePosixPath(below, *path.relative_to(directory).parts): read_source(path) for path in found}
+
+
+def _packaged_chart(directory: Path, base: Path, shown: str, environment: str) -> tuple[str, Path, Files]:
+    """Return a chart's name in layer files, its directory, and its files relative to the repository's root.
+
+    `base` contains the state file; a kustomization may read files below it, or in the same Git repository. Raises
+    ConfigError if the directory has neither manifests nor a kustomization, or an unsupported one.
+    """
+    is_kustomization = any((directory / name).is_file() for name in NAMES)
+    if is_kustomization:
+        nearest = base if directory.is_relative_to(base) else directory.parent
+        root = next((path for path in (directory, *directory.parents) if (path / ".git").exists()), nearest)
+        sources = kustomization_in(root, PurePosixPath(directory.relative_to(root)))
+    else:
+        _refuse_templates(directory, shown)
+        sources = manifests_in(directory.parent, PurePosixPath(directory.name))
+    if problems := sources.problems:
+        more = f" and {plural(len(problems) - 1, 'more problem')}" if len(problems) > 1 else ""
+        raise ConfigError(f"{shown} cannot be packaged: {problems[0]}{more}")
+    if is_kustomization:
+        name, origin, files = _kustomization(sources, environment)
+        return name, root / origin, files
+    name = f"{MANIFESTS}/{slug(directory.name)}"
+    return name, directory, _below(name, {path.relative_to(sources.entry): raw for path, raw in sources.files.items()})
+
+
+def _kustomization(sources: Sources, environment: str) -> tuple[str, PurePosixPath, Files]:
+    """Return a kustomization with all files it reads: an environment's own overlay as such, else below `files/`."""
+    entry = sources.entry
+    around = entry.parent.parent
+    if entry.parts[-2:] == (_OVERLAYS, environment) and all(path.is_relative_to(around) for path in sources.files):
+        name = f"{KUSTOMIZE}/{slug(around.name)}"
+        return name, around, _below(name, {path.relative_to(around): raw for path, raw in sources.files.items()})
+    name = f"{KUSTOMIZE}/{slug(entry.name)}"
+    common = PurePosixPath(os.path.commonpath([str(path.parent) for path in sources.files]))
+    if common == entry:
+        return name, entry, _below(name, {path.relative_to(entry): raw for path, raw in sources.files.items()})
+    files = {PurePosixPath("files") / path.relative_to(common): raw for path, raw in sources.files.items()}
+    files[PurePosixPath(NAMES[0])] = f"resources: [files/{entry.relative_to(common)}]\n".encode()
+    return name, entry, _below(name, files)
+
+
+def _below(name: str, files: Files) -> Files:
+    return {PurePosixPath("charts", name) / path: content for path, content in files.items()}
+
+
+def _refuse_templates(directory: Path, shown: str) -> None:
+    """Raise ConfigError if helmfile would execute templates among the manifests."""
+    if found := next(iter(sorted(directory.rglob(f"*{_TEMPLATES}"))), None):
+        name = found.relative_to(directory)
+        raise ConfigError(f"{shown} has a template, {name}: make it a chart, or write its output")

@@ -5,22 +5,23 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from devtools.app.environment import App
 from devtools.base.atomic_write import private_directory
 from devtools.base.open_file import read_source
-from devtools.errors import ConfigError, ExitCode, Location, Problem, config_error
+from devtools.commands.imports.charts import Finder
+from devtools.commands.imports.program import HelmfileProgram, states_with_values
+from devtools.commands.imports.writing import finish, layer_names
+from devtools.config.settings import find_root
+from devtools.errors import ConfigError, EnvironmentFault, ExitCode, Location, Problem, raise_problems
+from devtools.imports.helmfile import Helmfile, convert
+from devtools.imports.model import Chart, Found
+from devtools.imports.positions import Places
+from devtools.imports.releases import chart_key
+from devtools.imports.states import State, environments_of, read_list, read_states, releases_of
 
-if TYPE_CHECKING:
-    from devtools.commands.imports.program import HelmfileProgram
-    from devtools.imports.model import Chart, Found, Imported
-    from devtools.imports.positions import Places
-    from devtools.imports.states import State
-
-VERSION = 1  # of the JSON document
 _NAMES = ("helmfile.yaml", "helmfile.yaml.gotmpl", "helmfile.d")
 _MOST = 2000  # maximum files searched for places
 _LARGEST = 1024 * 1024  # maximum bytes of one of them
@@ -41,24 +42,8 @@ class Arguments:
     output: str = "text"
 
 
-@dataclass(kw_only=True)
-class _Read:
-    """The output of helmfile, and the converted charts."""
-
-    states: dict[str, tuple[State, ...]] = field(default_factory=dict)
-    found: dict[str, tuple[Found, ...]] = field(default_factory=dict)
-    charts: dict[tuple[str, str, str], Chart] = field(default_factory=dict)
-    left_out: dict[tuple[str, str, str], str] = field(default_factory=dict)
-
-
 def import_helmfile(app: App, typed: Arguments) -> ExitCode:
     """Write the helmfile's declarations; nothing is written if there is a problem."""
-    from devtools.commands.imports.program import HelmfileProgram
-    from devtools.commands.imports.report import show
-    from devtools.commands.imports.writing import changes_of, repository_files, write
-    from devtools.imports.helmfile import Helmfile, convert
-    from devtools.imports.positions import Places
-
     file, out = _file(app, typed.path), out_of(app, typed.out)
     base = file if file.is_dir() else file.parent
     texts = _texts(base)
@@ -68,31 +53,15 @@ def import_helmfile(app: App, typed: Arguments) -> ExitCode:
     app.toolchain.ensure(("helm", "helmfile"), progress=app.say)
     with private_directory("import") as home:
         program = HelmfileProgram(app=app, file=file, home=home, has_hooks=places.has_hooks())
-        read = _read(program, out, typed, texts)
-    helmfile = Helmfile(
-        file=file,
-        states=read.states,
-        found=read.found,
-        charts=read.charts,
-        places=places,
-        texts=_set_files(read.found.values()),
-        left_out=read.left_out,
-    )
-    directory = out / "layers"
-    there = sorted(path.name for path in directory.glob("*.yaml")) if directory.is_dir() else []
-    imported = convert(helmfile, there)
-    files = {**imported.files, **repository_files(out, next(iter(read.found)))}
-    changes = changes_of(out, files, imported.lock, overwrite=typed.overwrite)
-    if not typed.dry_run:
-        write(out, changes)
-    show(app, _document(out, imported, changes, tuple(read.found), typed), typed.output)
+        helmfile = _read(program, out, typed, places, texts)
+    imported = convert(helmfile, layer_names(out))
+    flags = {"dry_run": typed.dry_run, "overwrite": typed.overwrite}
+    finish(app, out, imported, list(helmfile.found), {"kind": "import-helmfile"}, typed.output, **flags)
     return ExitCode.OK
 
 
 def out_of(app: App, typed: str) -> Path:
     """Return the root of the target repository: as typed, else this repository's, else the current directory."""
-    from devtools.config.settings import find_root
-
     if typed:
         return (app.cwd / typed).resolve()
     try:
@@ -145,8 +114,7 @@ def _refuse(places: Places, typed: Arguments) -> None:
             Problem(where=_location(where), message=f"helmfile runs hooks of {event} while it reads", hint=hint)
             for where, event in places.reading_hooks()
         ]
-    if problems:
-        raise config_error(problems)
+    raise_problems(problems)
 
 
 def _location(shown: str) -> Location:
@@ -154,36 +122,39 @@ def _location(shown: str) -> Location:
     return Location(file=Path(file), line=int(line))
 
 
-def _read(program: HelmfileProgram, out: Path, typed: Arguments, texts: Mapping[Path, str]) -> _Read:
-    from devtools.commands.imports.charts import Finder
-    from devtools.commands.imports.value_files import states_with_values
-    from devtools.imports.releases import chart_key
-    from devtools.imports.states import read_list, releases_of
-
-    finder, read = Finder(app=program.app, out=out, home=program.home), _Read()
+def _read(program: HelmfileProgram, out: Path, typed: Arguments, places: Places, texts: Mapping[Path, str]) -> Helmfile:
+    finder = Finder(app=program.app, out=out, home=program.home)
+    states: dict[str, Sequence[State]] = {}
+    found: dict[str, Sequence[Found]] = {}
+    charts: dict[tuple[str, str, str], Chart] = {}
+    left_out: dict[tuple[str, str, str], str] = {}
     for name in typed.environments or _environments(program, texts):
         program.app.say(f"reading environment {name}")
-        states = read.states[name] = states_with_values(program, name)
-        listed = read_list(program.listed(name))
-        found = read.found[name] = releases_of(states, listed, typed.namespace)
-        by_source = {state.source: state for state in states}
-        for item in found:
+        states[name] = states_with_values(program, name)
+        found[name] = releases_of(states[name], read_list(program.listed(name)), typed.namespace)
+        by_source = {state.source: state for state in states[name]}
+        for item in found[name]:
             key = chart_key(item)
-            if key in read.charts or key in read.left_out:
+            if key in charts or key in left_out:
                 continue
             try:
-                read.charts[key] = finder.find(by_source[item.source], key[1], key[2], name)
+                charts[key] = finder.find(by_source[item.source], key[1], key[2], name)
             except ConfigError as error:
-                read.left_out[key] = error.message
-    read.charts = {key: replace(chart, name=finder.reference(chart)) for key, chart in read.charts.items()}
-    return read
+                left_out[key] = error.message
+    charts = {key: replace(chart, name=finder.reference(chart)) for key, chart in charts.items()}
+    return Helmfile(
+        file=program.file,
+        states=states,
+        found=found,
+        charts=charts,
+        places=places,
+        texts=_set_files(found.values()),
+        left_out=left_out,
+    )
 
 
 def _environments(program: HelmfileProgram, texts: Mapping[Path, str]) -> Sequence[str]:
     """Return the environments that the helmfile declares; `default` if it declares none."""
-    from devtools.errors import EnvironmentFault
-    from devtools.imports.states import environments_of, read_states
-
     try:
         names = environments_of(read_states(program.build("default")))
     except EnvironmentFault:
@@ -202,7 +173,6 @@ def _declared(text: str) -> Iterable[str]:
 
 
 def _set_files(found: Iterable[Iterable[Found]]) -> dict[str, str]:
-    """Return the contents of the files that `set:` names."""
     texts: dict[str, str] = {}
     for item in (item for items in found for item in items):
         for entry in item.keys.get("set") or ():
@@ -211,21 +181,3 @@ def _set_files(found: Iterable[Iterable[Found]]) -> dict[str, str]:
             if name and path.is_file():
                 texts[name] = read_source(path).decode("utf-8", errors="replace")
     return texts
-
-
-def _document(
-    out: Path, imported: Imported, changes: Mapping[PurePosixPath, bytes], names: Sequence[str], typed: Arguments
-) -> dict[str, Any]:
-    rows = [{"carried": row.carried, "what": row.what, "where": row.where, "note": row.note} for row in imported.rows]
-    charts = [{key: entry[key] for key in ("publisher", "name", "version")} for entry in imported.lock]
-    return {
-        "version": VERSION,
-        "kind": "import-helmfile",
-        "directory": str(out),
-        "environments": list(names),
-        "dry_run": typed.dry_run,
-        "written": sorted(map(str, changes)),
-        "unchanged": len(imported.files) - len(set(changes) & set(imported.files)),
-        "charts": charts,
-        "rows": rows,
-    }

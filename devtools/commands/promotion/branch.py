@@ -5,13 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from devtools.app.environment import App
-from devtools.commands.gitops.diff import difference_json, difference_lines
 from devtools.commands.gitops.preview import checkout_of
-from devtools.commands.gitops.sides import compare_sides, side_of
+from devtools.commands.gitops.sides import compare_sides, difference_json, difference_lines, side_of
 from devtools.errors import ConfigError, ExitCode
 from devtools.gitops.tree.git import Repository
 from devtools.model import Release, Stack
@@ -74,8 +72,8 @@ def make_change(app: App, change: Change, edit: Callable[[App], Sequence[str]]) 
         before = side_of(there, change.environment)
         lines = edit(there)
         after = side_of(replace(there), change.environment)
-        plan, found = compare_sides(app, before, after, {release.id for release in change.releases})
-        effect = difference_json(plan, found, change.before, change.after, time.monotonic() - started)
+        found = compare_sides(app, before, after, {release.id for release in change.releases})
+        effect = difference_json(found, change.before, change.after, time.monotonic() - started)
         commit = ""
         if lines and not change.dry_run:
             commit = git.commit_branch(tree, change.branch, _message(change, lines))
@@ -105,7 +103,6 @@ def _message(change: Change, lines: Iterable[str]) -> str:
 
 
 def _lines(document: Mapping[str, Any], width: int) -> list[Line]:
-    """Return the document as text for people."""
     if not document["changes"]:
         return [(Span(f"nothing to change in {document['environment']}", "good"),)]
     lines: list[Line] = [(Span(line),) for line in document["changes"]]
@@ -115,8 +112,3 @@ def _lines(document: Mapping[str, Any], width: int) -> list[Line]:
     else:
         lines.append((Span("dry run: no branch was made", "dim"),))
     return lines
-
-
-def shown(path: Path, root: Path) -> str:
-    """Return a path relative to the repository."""
-    return path.relative_to(root).as_posix()

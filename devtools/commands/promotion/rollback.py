@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from devtools.app.environment import App
 from devtools.base.atomic_write import write_whole
-from devtools.commands.gitops.export import gitops_settings, place_of
+from devtools.commands.gitops.export import gitops_settings, place_of, require_exported
 from devtools.commands.promotion.branch import Change, find_components, make_change, repository
 from devtools.config.stack import load_stack
 from devtools.errors import ConfigError, ExitCode
@@ -43,14 +43,9 @@ def rollback(app: App, typed: Arguments) -> ExitCode:
     settings = gitops_settings(app)
     name = typed.environment
     if not name:
-        raise ConfigError(
-            "--env is missing: the environment to change", hint="invoke gitops.rollback api --env staging"
-        )
-    if name not in settings.environments:
-        from devtools.config.validate import suggestion
-
-        hint = suggestion(name, settings.environments, "exported environments")
-        raise ConfigError(f"environment '{name}' is not exported", hint=hint)
+        hint = "invoke gitops.rollback api --env staging"
+        raise ConfigError("--env is missing: the environment to change", hint=hint)
+    require_exported(settings, name)
     releases = find_components(load_stack(app.settings, name, app.real_charts), typed.components)
     git = repository(app)
     revisions = [_revision(app, git, release, typed) for release in releases]
@@ -118,24 +113,17 @@ def _restore(app: App, there: App, git: Repository, revisions: Sequence[_Revisio
         for path in git.differing(revision.commit, revision.paths):
             content = git.content(revision.commit, path)
             restored[PurePosixPath(path)] = content
-            lines.append(
-                f"{path}: as {revision.note}" if content is not None else f"{path}: removed, as {revision.note}"
-            )
-            _write(tree / path, content)
+            lines.append(f"{path}: {'removed, ' if content is None else ''}as {revision.note}")
+            if content is None:
+                (tree / path).unlink(missing_ok=True)
+            else:
+                write_whole(tree / path, content)
     out, _ = place_of(there, "")
-    below = {tree / path: content for path, content in restored.items()}
-    ours: Mapping[PurePosixPath, bytes | None] = {
-        PurePosixPath(path.relative_to(out).as_posix()): content
-        for path, content in below.items()
-        if path.is_relative_to(out)
+    ours = {
+        PurePosixPath((tree / path).relative_to(out).as_posix()): content
+        for path, content in restored.items()
+        if (tree / path).is_relative_to(out)
     }
     if ours and (out / MANIFEST).exists():
         note_restored(out, ours)
     return lines
-
-
-def _write(path: Path, content: bytes | None) -> None:
-    if content is None:
-        path.unlink(missing_ok=True)
-        return
-    write_whole(path, content)

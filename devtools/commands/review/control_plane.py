@@ -14,6 +14,8 @@ from devtools.app.environment import App
 from devtools.base.atomic_write import write_whole
 from devtools.base.machine_json import read_json
 from devtools.base.open_file import read_source
+from devtools.checks.schemas import built_in
+from devtools.clusters.embedded.provider import KwokProvider
 from devtools.errors import EnvironmentFault
 from devtools.kube.client import Kube
 from devtools.process.runner import Cancel
@@ -23,8 +25,6 @@ from devtools.toolchain.versions import tool
 @contextlib.contextmanager
 def control_plane(app: App) -> Iterator[Kube]:
     """Yield a client of a private API server, which is removed afterwards."""
-    from devtools.clusters.embedded.provider import KwokProvider
-
     app.toolchain.ensure(progress=app.say)
     app.folders.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(prefix="check-", dir=app.folders.state) as home:
@@ -49,8 +49,6 @@ def control_plane(app: App) -> Iterator[Kube]:
 
 def definitions(app: App) -> Mapping[str, Any]:
     """Return the OpenAPI definitions of the pinned Kubernetes: from the cache, else from an API server."""
-    from devtools.checks.schemas import built_in
-
     version = tool("kube-apiserver").version
     path = app.folders.cache / "openapi" / f"v{version}.json"
     with contextlib.suppress(OSError, ValueError):

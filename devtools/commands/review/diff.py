@@ -57,7 +57,6 @@ def show_diff(app: App, request: Request) -> ExitCode:
 
 
 def _require_diff(options: Options) -> None:
-    """Raise ConfigError for flags that require others."""
     diff, output = options.diff, options.output
     if diff and not options.dry_run:
         raise ConfigError("--diff needs --dry-run", hint="to see what would change: invoke plan --diff")

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from devtools.app.environment import App
+from devtools.app.notices import other_run
 from devtools.app.options import Options, command_line
+from devtools.app.stack_cache import cached_values
 from devtools.base.words import shortened
 from devtools.clusters.provider import Cluster
 from devtools.config.settings_file.handover import refuse_handed_over
@@ -20,6 +22,7 @@ from devtools.planning.overrides import Overrides
 from devtools.planning.plan import Selection
 from devtools.planning.selection import choose
 from devtools.project import Project, Request
+from devtools.report.drift import drift_json, drift_lines, fix_json
 
 _NAMED = 2  # maximum objects that a reason names
 
@@ -30,9 +33,6 @@ def drift(app: App, name: str, options: Options, *, fix: bool) -> ExitCode:
     The exit code is 1 if anything differs or could not be compared, else 0. With `fix` drifted releases are synced
     again, taking fields back from other field managers, and compared once more.
     """
-    from devtools.app.notices import other_run
-    from devtools.report.drift import fix_json
-
     stack = app.stack()
     if fix and not options.force_local:
         refuse_handed_over(app.settings, stack.environment.name)
@@ -70,8 +70,6 @@ def _refuse_disabled(chosen: Sequence[Release]) -> None:
 
 
 def _show(app: App, document: dict[str, Any], options: Options) -> None:
-    from devtools.report.drift import drift_lines
-
     app.show(document, drift_lines, options.output)
 
 
@@ -79,9 +77,6 @@ def _look(
     app: App, target: Cluster, stack: Stack, releases: Sequence[Release]
 ) -> tuple[list[ReleaseDrift], dict[str, Any]]:
     """Compare the releases with the live objects; return them and the document."""
-    from devtools.app.stack_cache import cached_values
-    from devtools.report.drift import drift_json
-
     started = time.monotonic()
     values = cached_values(app, stack, releases) if stack.environment.references else {}
     found = find_drift(app.client(target), releases, app.cancel, app.say, values)

@@ -10,15 +10,20 @@ from typing import Any
 
 from devtools.app.environment import App
 from devtools.app.options import Options
-from devtools.base.atomic_write import OWN
+from devtools.app.stack_cache import is_inside_inputs, with_secrets
 from devtools.base.words import plural
-from devtools.errors import ConfigError, ExitCode, Problem, config_error
+from devtools.config.values import with_stand_ins
+from devtools.errors import ConfigError, ExitCode, Problem, raise_problems
 from devtools.gitops.tree.write import Changes, changes_of, write_changes
 from devtools.model import SYNCED, Inputs, Plan, Planned, ReleaseId, Stack
 from devtools.planning.plan import Selection, behind
 from devtools.planning.selection import choose
 from devtools.project import Project, Request
+from devtools.redaction import Redactor
+from devtools.rendering.files import files_of
+from devtools.rendering.steps import render_steps
 from devtools.report.text import Line, Span
+from devtools.toolchain.versions import tool
 
 VERSION = 1  # of the JSON document
 _ENGINE = "render"  # marks generated files in the directory's manifest
@@ -40,8 +45,7 @@ def render(app: App, typed: Arguments) -> ExitCode:
     """Write every object of the chosen releases to files; raises ConfigError with every chart that does not render."""
     started = time.monotonic()
     out = _directory(app, typed.to)
-    project = Project(app)
-    stack = project.stack()
+    project, stack = Project(app), app.stack()
     chosen = choose(stack, typed.name, typed.options.selector)
     whole = Selection(layers=tuple(layer.name for layer in stack.layers))
     request = Request(command="render", stack=stack, selection=whole, options=typed.options)
@@ -61,7 +65,6 @@ def render(app: App, typed: Arguments) -> ExitCode:
     )
     write_changes(changes)
     document = render_json(stack, out, len(asked), len(files), changes, time.monotonic() - started)
-
     app.show(document, _lines, typed.options.output)
     return ExitCode.OK
 
@@ -88,14 +91,11 @@ def _directory(app: App, typed: str) -> Path:
         raise ConfigError("--to is missing: the directory to write into", hint="invoke render --to rendered")
     out = (app.cwd / typed).resolve()
     if next(path for path in (out, *out.parents) if path.exists()).is_file():
-        raise ConfigError(
-            f"--to {typed} is a file, or below one", hint="choose a directory: invoke render --to rendered"
-        )
+        hint = "choose a directory: invoke render --to rendered"
+        raise ConfigError(f"--to {typed} is a file, or below one", hint=hint)
     if app.settings.root.is_relative_to(out):
         raise ConfigError(f"--to {typed} contains the repository", hint="choose a separate directory")
-    settings = app.settings
-    inputs = (settings.layers, settings.environments, settings.charts, settings.root / OWN, settings.root / ".git")
-    if any(out.is_relative_to(path.resolve()) for path in inputs):
+    if is_inside_inputs(app, out):
         raise ConfigError(f"--to {typed} is among the stack's own files", hint="choose a separate directory")
     return out
 
@@ -104,10 +104,6 @@ def _files(
     app: App, plan: Plan, inputs: Inputs, asked: Collection[ReleaseId], typed: Arguments
 ) -> dict[PurePosixPath, bytes]:
     """Render the requested releases, and those they need, which may have CRDs for their kinds."""
-    from devtools.rendering.files import files_of
-    from devtools.rendering.steps import render_steps
-    from devtools.toolchain.versions import tool
-
     needed = {one.id for step in plan.steps if step.id in asked for one in behind(plan, step)}
     steps = tuple(step for step in plan.steps if step.id in needed and step.action in SYNCED)
     app.say(f"rendering {plural(len(asked), 'release')}")
@@ -126,16 +122,12 @@ def _files(
             continue
         redactor = None if typed.show_secrets else _redactor(inputs.values[step.id], made)
         files |= files_of(release, made, inputs.values[step.id] if typed.values else None, redactor)
-    if problems:
-        raise config_error(problems)
+    raise_problems(problems)
     return files
 
 
 def _decrypted(app: App, planned: Planned, chosen: Selection) -> Planned:
     """Return a plan with encrypted values for the chosen releases; others are rendered only for their kinds."""
-    from devtools.app.stack_cache import with_secrets
-    from devtools.config.values import with_stand_ins
-
     inputs, plan = planned.inputs, planned.plan
     values = with_stand_ins((step.release for step in plan.steps if not chosen.takes(step.release)), inputs.values)
     steps = tuple(step for step in plan.steps if chosen.takes(step.release))
@@ -144,9 +136,6 @@ def _decrypted(app: App, planned: Planned, chosen: Selection) -> Planned:
 
 
 def _redactor(values: Any, made: Any) -> Any:
-    """Return the redactor for one release."""
-    from devtools.redaction import Redactor
-
     redactor = Redactor()
     redactor.learn(values, *(item for item in made.rendered.objects if item.get("kind") != "CustomResourceDefinition"))
     return redactor

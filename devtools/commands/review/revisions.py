@@ -6,14 +6,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from devtools.app.environment import App
+from devtools.app.locks import cluster_lock, machine_lock
 from devtools.app.options import Options, command_line
+from devtools.app.orphans import RUN_VARIABLE, marked
+from devtools.app.providers import confirm_writing
+from devtools.app.run_setup import new_session
 from devtools.clusters.provider import Cluster
+from devtools.config.settings_file.handover import refuse_handed_over
+from devtools.engine.helm_steps import HelmSteps
 from devtools.errors import ConfigError, EnvironmentFault, ExitCode
+from devtools.events import Bus
+from devtools.helm.record import read_document
 from devtools.kube.client import Kube
 from devtools.model import BUSY, Plan, Release, ReleaseId, Stack
 from devtools.planning.plan import Selection
 from devtools.planning.selection import find_release
 from devtools.project import Request
+from devtools.releases.facts import record_path, stack_of
+from devtools.releases.recovery import records
+from devtools.report.text import Span, visible
 
 VERSION = 1  # of the JSON documents
 _WORKED = frozenset({"deployed", "superseded"})
@@ -34,9 +45,6 @@ def history(app: App, typed: str, options: Options) -> ExitCode:
 
 def rollback(app: App, typed: str, revision: str, options: Options) -> ExitCode:
     """Roll back a release to a revision ("": the last successful one before the newest), under the locks of a run."""
-    from devtools.app.providers import confirm_writing
-    from devtools.config.settings_file.handover import refuse_handed_over
-
     stack = app.stack()
     release = find_release(stack, typed)
     if not (options.force_local or options.dry_run):
@@ -63,12 +71,6 @@ def rollback(app: App, typed: str, revision: str, options: Options) -> ExitCode:
 def _roll_back(
     app: App, cluster: Cluster, stack: Stack, release: Release, revision: str, options: Options
 ) -> tuple[int, int]:
-    from devtools.app.locks import cluster_lock, machine_lock
-    from devtools.app.orphans import RUN_VARIABLE, marked
-    from devtools.app.run_setup import new_session
-    from devtools.engine.helm_steps import HelmSteps
-    from devtools.events import Bus
-
     bus = Bus((_Notices(app),), app.clock, app.redactor)
     kube = app.client(cluster, bus, app.cancel.child())
     command = command_line(f"rollback {release.id} {revision}".strip(), options, app.environment)
@@ -115,9 +117,6 @@ def _states(kube: Kube, release: ReleaseId) -> dict[int, str]:
 
 def _target(kube: Kube, stack: Stack, release: Release, typed: str) -> tuple[int, int]:
     """Return the newest revision and the one to restore; ConfigError if there is none."""
-    from devtools.releases.facts import stack_of
-    from devtools.releases.recovery import records
-
     states = _states(kube, release.id)
     newest = max(states)
     owner = stack_of(records(kube, release.id))
@@ -141,10 +140,6 @@ def _target(kube: Kube, stack: Stack, release: Release, typed: str) -> tuple[int
 
 
 def _revision(app: App, kube: Kube, release: ReleaseId, number: int, status: str) -> dict[str, Any]:
-    """Return one revision of the `history` document."""
-    from devtools.helm.record import read_document
-    from devtools.releases.facts import record_path
-
     record = read_document(kube.get(record_path(release, number)) or {})
     info, chart = record.get("info") or {}, (record.get("chart") or {}).get("metadata") or {}
     app.redactor.learn(record.get("config") or {})
@@ -159,8 +154,6 @@ def _revision(app: App, kube: Kube, release: ReleaseId, number: int, status: str
 
 
 def _lines(document: Mapping[str, Any], width: int) -> list[Any]:
-    from devtools.report.text import Span, visible
-
     rows = [("REVISION", "UPDATED", "STATUS", "CHART", "DESCRIPTION")]
     rows += [
         (str(one["revision"]), one["updated"][:19], one["status"], one["chart"], visible(one["description"]))
@@ -172,8 +165,6 @@ def _lines(document: Mapping[str, Any], width: int) -> list[Any]:
 
 
 def _rolled_back(document: Mapping[str, Any], _width: int) -> list[Any]:
-    from devtools.report.text import Span
-
     does = "would be rolled back" if document["dry_run"] else "rolled back"
     line = f"{document['release']} {does} from revision {document['from']} to the state of revision {document['to']}"
     after = "The next run of its layer deploys the declared state again: change that, too."

@@ -8,10 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from devtools.app.environment import App
-from devtools.base.words import plural
-from devtools.commands.gitops.sides import Side, side_of
-from devtools.errors import ConfigError, ExitCode
+from devtools.base.words import plural, require_known
+from devtools.commands.gitops.sides import Difference, Side, difference_json, difference_lines, side_of
+from devtools.drift.takeover import NAMES, action_of, take_over
+from devtools.errors import ExitCode
 from devtools.model import Action, Plan
+from devtools.rendering.steps import render_steps
 from devtools.report.text import Line, Span
 
 CONTROLLERS = ("argocd", "flux")
@@ -22,16 +24,12 @@ def controller_for(app: App, typed: str) -> Any:
     gitops = app.settings.gitops
     found = gitops.environments.get(app.environment_name) if gitops else None
     name = typed or (found.controller if found else "") or "argocd"
-    if name not in CONTROLLERS:
-        raise ConfigError(f"--engine is {name!r}", hint=f"choose one of {', '.join(CONTROLLERS)}")
+    require_known("--engine", name, CONTROLLERS)
     return name
 
 
 def look(app: App, engine: str) -> tuple[Plan, Sequence[Any], str]:
     """Return a plan of every exported release, a controller's effect on each, and the cluster's context."""
-    from devtools.drift.takeover import action_of, take_over
-    from devtools.rendering.steps import render_steps
-
     cluster = app.provider.find()
     side = _exported(side_of(app, app.environment_name))
     app.say(f"comparing {plural(len(side.plan.steps), 'release')} with the cluster")
@@ -45,7 +43,6 @@ def look(app: App, engine: str) -> tuple[Plan, Sequence[Any], str]:
 
 
 def _exported(side: Side) -> Side:
-    """Return the exported releases."""
     stack = side.plan.stack
     steps = tuple(
         step for step in side.steps.values() if step.release.gitops and stack.layer(step.release.layer).gitops
@@ -77,13 +74,10 @@ def live_difference(app: App, engine: str, started: float) -> dict[str, Any]:
 
 
 def _effect(plan: Plan, adopted: Sequence[Any], context: str, controller: Any, seconds: float) -> dict[str, Any]:
-    from devtools.commands.gitops.diff import difference_json
-    from devtools.drift.takeover import NAMES
-
     changes = [item.change for item in adopted if item.change.step.action is not Action.UNCHANGED]
     after = f"{plan.stack.environment.name} as {NAMES[controller]} would deploy it"
-    found = difference_json(plan, _without_owners(changes), f"cluster {context}", after, seconds)
-    return {**found, "context": context}
+    found = Difference(plan=plan, changes=_without_owners(changes))
+    return {**difference_json(found, f"cluster {context}", after, seconds), "context": context}
 
 
 def _without_owners(changes: Sequence[Any]) -> list[Any]:
@@ -128,21 +122,15 @@ def adoption_json(plan: Plan, adopted: Sequence[Any], context: str, controller: 
 
 
 def _lines(document: Mapping[str, Any], width: int) -> list[Line]:
-    """Return the document as text for people."""
-    from devtools.commands.gitops.diff import difference_lines
-    from devtools.drift.takeover import NAMES
-
     name = NAMES[document["controller"]]
     adopted = [item for item in document["releases"] if item["action"] != "install"]
-    lines: list[Line] = [
-        (Span(f"{name} would adopt {plural(len(adopted), 'release')} on {document['context']}", "strong"),)
-    ]
+    head = f"{name} would adopt {plural(len(adopted), 'release')} on {document['context']}"
+    lines: list[Line] = [(Span(head, "strong"),)]
     for item in adopted:
         record = f"revision {item['record']} of Helm" if item["record"] else "no record of Helm"
         note = "changes" if item["action"] == "upgrade" else "stays as it is"
-        lines.append(
-            (Span(f"  {item['release']}"), Span(f"  {record}, {plural(item['objects'], 'object')}: {note}", "dim"))
-        )
+        note = f"  {record}, {plural(item['objects'], 'object')}: {note}"
+        lines.append((Span(f"  {item['release']}"), Span(note, "dim")))
     if document["controller"] == "argocd" and any(item["record"] for item in adopted):
         lines.append((Span("  Helm's records stay, and are out of date from then on", "dim"),))
     return [*lines, (), *difference_lines(document["effect"], width)]

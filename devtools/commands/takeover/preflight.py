@@ -11,6 +11,7 @@ from devtools.app.environment import App
 from devtools.base.machine_yaml import read_yaml
 from devtools.commands.gitops.export import Arguments, Made, declared_namespaces, make_export
 from devtools.commands.takeover.adopt import controller_for
+from devtools.config.values import merge
 from devtools.errors import ExitCode
 from devtools.gitops.preflight import NAMESPACES, Check, Found, Needs, checks
 from devtools.kube.api_errors import FORBIDDEN, NOT_FOUND
@@ -40,8 +41,6 @@ def preflight(app: App, engine: str, output: str) -> ExitCode:
 
 def needs_of(app: App, made: Made, engine: Any) -> Needs:
     """Return the requirements of the exported environment."""
-    from devtools.config.values import merge
-
     settings = app.settings.gitops
     assert settings is not None, "an export was made"  # noqa: S101 - `make_export` refuses it otherwise
     environment = settings.environments[app.environment_name]
@@ -71,14 +70,12 @@ def needs_of(app: App, made: Made, engine: Any) -> Needs:
 
 
 def _config(made: Made) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """Yield the exported settings of Argo CD."""
     for path, content in made.export.files.items():
         if path.name in {"argocd-cm.yaml", "argocd-cmd-params-cm.yaml"}:
             yield path.stem, read_yaml(content)["data"]
 
 
 def _class_names(data: Any) -> Iterator[str]:
-    """Yield the storage classes that values name."""
     if isinstance(data, dict):
         for key, value in data.items():
             if key in _CLASSES and isinstance(value, str) and value not in {"", "-"}:
@@ -158,7 +155,6 @@ def preflight_json(environment: str, engine: str, context: str, found: tuple[Che
 
 
 def _lines(document: Mapping[str, Any], _: int) -> list[Line]:
-    """Return the document as text for people."""
     lines: list[Line] = []
     for item in document["checks"]:
         lines.append((Span(f"{item['state']:<8}", _STYLES[item["state"]]), Span(f"{item['name']}: {item['message']}")))

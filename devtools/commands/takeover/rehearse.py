@@ -8,7 +8,8 @@ from dataclasses import replace
 from devtools.app.environment import App
 from devtools.app.options import Options
 from devtools.base.words import plural
-from devtools.errors import ConfigError, ExitCode
+from devtools.commands.gitops.export import gitops_settings, require_exported
+from devtools.errors import ExitCode
 from devtools.gitops.components import exported_edges, waves_of
 from devtools.model import ReleaseId, Stack
 from devtools.planning.plan import Selection
@@ -21,14 +22,7 @@ _LONGEST = 32  # maximum characters of a cluster's name
 
 def rehearse(app: App, options: Options, *, keep_cluster: bool) -> ExitCode:
     """Install and test the exported releases in waves on a temporary cluster."""
-    from devtools.commands.gitops.export import gitops_settings
-
-    known = gitops_settings(app).environments
-    if app.environment_name not in known:
-        from devtools.config.validate import suggestion
-
-        hint = suggestion(app.environment_name, known, "exported environments")
-        raise ConfigError(f"environment '{app.environment_name}' is not exported", hint=hint)
+    require_exported(gitops_settings(app), app.environment_name)
     there = _on_embedded(app)
     stack = with_namespaces(there.stack())
     members = {
@@ -52,7 +46,6 @@ def rehearse(app: App, options: Options, *, keep_cluster: bool) -> ExitCode:
 
 
 def _on_embedded(app: App) -> App:
-    """Return an app with its own embedded cluster."""
     name = app.cluster_name[: _LONGEST - len(_SUFFIX)].rstrip("-") + _SUFFIX
     return replace(app, environ={**app.environ, "DEVTOOLS_PROVIDER": "kwok", "DEVTOOLS_CLUSTER": name})
 

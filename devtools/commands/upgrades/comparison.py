@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from devtools.app.environment import App
-from devtools.base.open_file import read_source, sha256_of
+from devtools.base.open_file import read_source, relative, sha256_of
+from devtools.base.yaml_positions import Document, read
 from devtools.charts.contract import ChartContract
+from devtools.charts.crds import objects_in_crds
 from devtools.charts.lock import LockEntry
+from devtools.commands.gitops.sides import Side, compare_sides, difference_json, side_of, with_chart
+from devtools.config.environments import environment_names
+from devtools.config.tenants import load_tenants
 from devtools.errors import Location
 from devtools.helm.commands import annotations_of
 from devtools.helm.record import KEEP
-from devtools.model import ChartRef, Release
+from devtools.images.rendered import images_of
+from devtools.model import ChartRef, Release, Stack
+from devtools.rendering.renderer import Capabilities, Renderer, RenderingFailed
+from devtools.rendering.steps import StepRendering
+from devtools.toolchain.versions import tool
 from devtools.upgrades.contract import SHORT, containing, contract_keys, derive_contract, is_same
 from devtools.upgrades.crds import compare_crds
 from devtools.upgrades.document import changes_json, crds_json, values_json
-from devtools.upgrades.values import compare_values
+from devtools.upgrades.values import Setting, compare_values, leaves
 from devtools.upgrades.versions import compare_dependencies, compare_images, compare_metadata, read_version
-
-if TYPE_CHECKING:
-    from devtools.commands.gitops.sides import Side
-    from devtools.rendering.renderer import Renderer
-    from devtools.rendering.steps import StepRendering
 
 Objects = tuple[Mapping[str, Any], ...]
 
@@ -59,14 +63,10 @@ class Comparison:
 
 def compare(app: App, old: Version, new: Version) -> Comparison:
     """Compare two versions; raises ConfigError for a stack or a chart that cannot be read."""
-    from devtools.commands.gitops.sides import side_of
-    from devtools.commands.upgrades.settings import settings_of
-    from devtools.config.environments import environment_names
-
     pin = old.entry.pin
     files: dict[Path, Any] = {}
     sides = [side_of(app, name) for name in environment_names(app.settings)]
-    settings = [one for side in sides for one in settings_of(side.plan.stack, pin, files)]
+    settings = [one for side in sides for one in _settings_of(side.plan.stack, pin, files)]
     uses = [side.values[step.id] for side in sides for step in side.steps.values() if step.release.chart.pin == pin]
     before, after = (read_version(read_source(one.archive), f"chart {one.entry.pin}", uses) for one in (old, new))
     with app.rendering() as rendering:
@@ -99,7 +99,6 @@ def compare(app: App, old: Version, new: Version) -> Comparison:
 
 
 def _crds(version: Version, renderings: Iterable[StepRendering]) -> list[Mapping[str, Any]]:
-    """Return the objects of a version that include its CRDs."""
     used = [item for one in renderings for item in (*(crd.data for crd in one.crds), *_objects(one))]
     return [*version.crds, *(version.short or ()), *used]
 
@@ -112,8 +111,6 @@ def _staying(version: Version, objects: Iterable[Mapping[str, Any]]) -> set[str]
 
 def _images(version: Version, renderings: Sequence[StepRendering]) -> tuple[str, ...]:
     """Return the images of a version's releases; without releases, those of its default values."""
-    from devtools.images.rendered import images_of
-
     return images_of([item for one in renderings for item in _objects(one)] if renderings else version.short or ())
 
 
@@ -124,8 +121,6 @@ def _objects(rendering: StepRendering) -> list[Mapping[str, Any]]:
 
 def _rendered(rendering: Renderer, version: Version) -> Version:
     """Render a version with its default values and CRDs enabled, under two release names."""
-    from devtools.charts.crds import objects_in_crds
-
     entry = version.entry
     values: dict[str, Any] = {}
     for key in reversed(entry.contract.crds_switch.split(".") if entry.contract.crds_switch else ()):
@@ -139,9 +134,6 @@ def _rendered(rendering: Renderer, version: Version) -> Version:
 
 def _defaults(rendering: Renderer, chart: ChartRef, name: str, values: Mapping[str, Any]) -> Objects | None:
     """Return the rendering of a chart; None if it needs more values."""
-    from devtools.rendering.renderer import Capabilities, RenderingFailed
-    from devtools.toolchain.versions import tool
-
     where = Location(file=chart.path)
     release = Release(name=name, namespace="default", layer="", chart=chart, where=where)
     try:
@@ -154,9 +146,6 @@ def _in_environments(
     app: App, sides: Iterable[Side], old: Version, new: Version
 ) -> tuple[list[dict[str, Any]], tuple[list[StepRendering], list[StepRendering]]]:
     """Return a `gitops-diff` for each environment that uses the chart, and its releases' renderings, old and new."""
-    from devtools.commands.gitops.diff import difference_json
-    from devtools.commands.gitops.sides import difference_of, with_chart
-
     memory: dict[Any, Any] = {}
     documents: list[dict[str, Any]] = []
     renderings: tuple[list[StepRendering], list[StepRendering]] = ([], [])
@@ -170,14 +159,14 @@ def _in_environments(
         before, after = (
             with_chart(side, old.entry.pin, one.chart, digest) for one, digest in zip((old, new), digests, strict=True)
         )
-        found = difference_of(app, before, after, used, memory, crds_stay=True)
+        found = compare_sides(app, before, after, used, memory, crds_stay=True)
         pairs = [(found.before[name], found.after[name]) for name in used if name in found.after]
         for one, other in pairs:
             if one.rendered and other.rendered:  # a failed rendering has lost no objects
                 renderings[0].append(one)
                 renderings[1].append(other)
         seconds = time.monotonic() - started
-        documents.append(difference_json(found.plan, found.changes, old.entry.version, new.entry.version, seconds))
+        documents.append(difference_json(found, old.entry.version, new.entry.version, seconds))
     return documents, renderings
 
 
@@ -201,3 +190,29 @@ def _contract(old: Version, new: Version) -> tuple[Mapping[str, Any] | None, str
         return contract_keys(after), ""
     version = old.entry.version
     return None, f"the contract does not match {version}, so it is not changed: compare it with the new version by hand"
+
+
+def _settings_of(stack: Stack, pin: str, files: dict[Path, Document]) -> Iterator[Setting]:
+    """Yield each value set for the releases of a pinned chart, installed or not; `files` caches read files."""
+    tenants = load_tenants(stack.root)
+    for release in stack.releases():
+        if release.chart.pin == pin:
+            own = [stack.root / file for tenant in tenants if (file := tenant.values_of(release))]
+            yield from _of_release(stack, release, own, files)
+
+
+def _of_release(
+    stack: Stack, release: Release, tenants: Iterable[Path], files: dict[Path, Document]
+) -> Iterator[Setting]:
+    environment = stack.environment.name
+    for path, _ in leaves(release.values):
+        where = release.values_where.get(path, release.where)
+        yield Setting(path=path, where=where, release=release.id, environment=environment)
+    for file in (*release.values_files, *release.secret_files, *tenants):
+        if file not in files:
+            files[file] = read(file, relative(file, stack.root))
+        document = files[file]
+        for path, _ in leaves(document.data):
+            if not (file in release.secret_files and path[0] == "sops"):
+                where = document.at(path)
+                yield Setting(path=path, where=where, release=release.id, environment=environment)

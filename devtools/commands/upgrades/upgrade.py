@@ -6,19 +6,21 @@ import contextlib
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from devtools.app.environment import App
 from devtools.base.atomic_write import private_directory
 from devtools.base.key_types import EXACT
+from devtools.base.words import did_you_mean
 from devtools.charts.lock import LockEntry
-from devtools.commands.charts import charts_lock, chosen_entries, place_of, vendor_for
-from devtools.commands.upgrades.available import newest_version, suggestion
+from devtools.charts.sources.latest import latest_of, versions_in
+from devtools.charts.vendor import Vendored
+from devtools.commands.charts import chart_keys, charts_lock, chosen_entries, helm_charts, place_of, vendor_for
+from devtools.commands.upgrades.comparison import Comparison, Version, compare
+from devtools.commands.upgrades.writing import changes_of, undo_interrupted, write
 from devtools.errors import ConfigError, EnvironmentFault, ExitCode
-
-if TYPE_CHECKING:
-    from devtools.charts.vendor import Vendored
-    from devtools.commands.upgrades.comparison import Comparison
+from devtools.helm.chart_commands import newer, newest
+from devtools.report.changes.upgrade import upgrade_lines, upgrade_markdown
 
 VERSION = 1  # of the JSON document
 OUTPUTS = ("text", "json", "markdown")
@@ -39,8 +41,6 @@ class Arguments:
 
 def upgrade(app: App, typed: Arguments) -> ExitCode:
     """Show the version's changes, and write them; CONFIG, writing nothing, if a release cannot be rendered."""
-    if typed.output not in OUTPUTS:
-        raise ConfigError(f"unknown output {typed.output!r}", hint=f"choose one of {', '.join(OUTPUTS)}")
     if typed.to and not re.fullmatch(EXACT, typed.to):
         raise ConfigError(f"--to must be a version such as 1.2.3 or v1.2.3-rc.1, not {typed.to!r}")
     old = _entry(app, typed.chart)
@@ -50,7 +50,7 @@ def upgrade(app: App, typed: Arguments) -> ExitCode:
     app.toolchain.ensure(("helm",), progress=app.say)
     new = _target(app, typed, old, source)
     if new.version == old.version:
-        _show(app, typed, _document(typed, old, old))
+        app.show(_document(typed, old, old), upgrade_lines, typed.output, upgrade_markdown)
         return ExitCode.OK
     if pinned := app.charts.lock.entries.get(new.pin):
         hint = f"write chart: {new.pin} in the layer files"
@@ -61,8 +61,6 @@ def upgrade(app: App, typed: Arguments) -> ExitCode:
 
 
 def _upgrade(app: App, typed: Arguments, old: LockEntry, new: LockEntry, source: str, work: Path) -> ExitCode:
-    from devtools.commands.upgrades.writing import changes_of, undo_interrupted, write
-
     if not typed.dry_run:
         undo_interrupted(app, old, new)
     archive, fetched = _fetched(app, typed, new, source, work / "new")
@@ -84,7 +82,7 @@ def _upgrade(app: App, typed: Arguments, old: LockEntry, new: LockEntry, source:
         "files": [str(path.relative_to(app.settings.root)) for path in (app.charts.archive(new), *changes)],
         "written": written,
     }
-    _show(app, typed, document)
+    app.show(document, upgrade_lines, typed.output, upgrade_markdown)
     return ExitCode.CONFIG if found.broken else ExitCode.OK
 
 
@@ -99,13 +97,11 @@ def _entry(app: App, name: str) -> LockEntry:
 
 def _target(app: App, typed: Arguments, old: LockEntry, source: str) -> LockEntry:
     """Return the entry with its new version, and for a chart from Git with the new tag."""
-    from devtools.helm.chart_commands import newer
-
     begin = _before_version(old) if old.git else ""
     version = typed.to
     if not version:
         app.say(f"looking for the newest version of {old.chart}")
-        version = newest_version(app, old, source).removeprefix(begin)
+        version = _newest_version(app, old, source).removeprefix(begin)
         version = version if newer(version, old.version) else old.version
     if not old.git or version == old.version:
         return replace(old, version=version, sha256="")
@@ -123,6 +119,44 @@ def _before_version(entry: LockEntry) -> str:
     return entry.ref.removesuffix(number)
 
 
+def _newest_version(app: App, entry: LockEntry, source: str) -> str:
+    """Return the newest version that is not a pre-release; EnvironmentFault if the source does not report it."""
+    found, problem = _newest(app, entry, source)
+    if not found:
+        message = f"the newest version of '{entry.chart}' is not known: {problem or f'{source} has none'}"
+        raise EnvironmentFault(message, hint="name a version with --to, or another source with --from")
+    return found
+
+
+def _suggestion(app: App, entry: LockEntry, source: str, version: str) -> str:
+    """Return versions similar to a missing one; empty if it exists, or if the source does not list versions."""
+    if entry.git:  # for tags, only newer ones are found
+        oldest = entry.ref.removesuffix(version.removeprefix("v")) + "0.0.0"
+        tag, _ = _newest(app, replace(entry, ref=oldest), source)
+        return f"there is {tag}" if tag not in {"", oldest, entry.ref} else ""
+    if _newest(app, entry, source, version)[0] == version:
+        return ""
+    if _is_local(source):
+        known = versions_in(source, entry)
+        return did_you_mean(version, known) or (f"the newest is {newest(known)}" if known else "")
+    major, minor, *_ = version.removeprefix("v").split(".")
+    ranges = (f"~{major}.{minor}", f"^{major}", "")
+    found = dict.fromkeys(_newest(app, entry, source, within)[0] for within in ranges)
+    return f"there is {' and '.join(one for one in found if one)}" if any(found) else ""
+
+
+def _newest(app: App, entry: LockEntry, source: str, within: str = "") -> tuple[str, str]:
+    """Return the newest version within a range, and an error text."""
+    if _is_local(source):
+        return newest([one for one in versions_in(source, entry) if within in {"", one}]), ""
+    with private_directory("helm") as home:
+        return latest_of(entry, source, helm_charts(app, home), app.runner, chart_keys(app), within)
+
+
+def _is_local(source: str) -> bool:
+    return bool(source) and "://" not in source
+
+
 def _fetched(app: App, typed: Arguments, entry: LockEntry, source: str, work: Path) -> tuple[Path, Vendored]:
     """Fetch and check the archive of a version; ConfigError, with available versions, if it does not exist."""
     app.say(f"fetching {entry.pin}")
@@ -130,15 +164,13 @@ def _fetched(app: App, typed: Arguments, entry: LockEntry, source: str, work: Pa
     try:
         return vendor_for(app, typed.keyring).fetch(entry, work, source)
     except ConfigError as error:
-        raise error.changed(hint=suggestion(app, entry, source, entry.version) or error.hint) from error
+        raise error.changed(hint=_suggestion(app, entry, source, entry.version) or error.hint) from error
 
 
 def _compared(
     app: App, typed: Arguments, entries: tuple[LockEntry, LockEntry], archive: Path, source: str, work: Path
 ) -> Comparison:
     """Compare two entries with the archive of the new one; the old version is fetched if it is not vendored."""
-    from devtools.commands.upgrades.comparison import Comparison, Version, compare
-
     old, new = entries
     before = app.charts.archive(old)
     if app.charts.state(old) != "vendored":
@@ -174,12 +206,3 @@ def _document(typed: Arguments, old: LockEntry, new: LockEntry) -> dict[str, Any
         "files": [],
         **_parts(),
     }
-
-
-def _show(app: App, typed: Arguments, document: dict[str, Any]) -> None:
-    from devtools.report.changes.upgrade import upgrade_lines, upgrade_markdown
-
-    if typed.output == "markdown":
-        app.out.write(upgrade_markdown(document))
-    else:
-        app.show(document, upgrade_lines, typed.output)

@@ -56,7 +56,6 @@ def _contract_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterato
 
 
 def _identity(item: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return the identity of an item of a contract."""
     return tuple(item.get(key) for key in ("group", "plural", "kind", "name"))
 
 
