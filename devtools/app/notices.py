@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from devtools.app.environment import App
-from devtools.app.locks import lease_namespaces, run_subject
 from devtools.base.words import shortened
 from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault
 from devtools.events import Bus
@@ -23,6 +22,7 @@ _MOST_RENDERED = 50  # helm takes a tenth of a second or more for each
 
 def other_run(app: App, stack: Stack, context: str, kube: Kube) -> str:
     """Return a warning if another run, here or on another machine, is changing the inspected stack; else empty."""
+    from devtools.app.locks import run_subject
     from devtools.locks.run_lock import under_way
 
     other = under_way(app.folders.state / "locks", run_subject(stack, context)) or _elsewhere(stack, kube)
@@ -31,6 +31,7 @@ def other_run(app: App, stack: Stack, context: str, kube: Kube) -> str:
 
 def _elsewhere(stack: Stack, kube: Kube) -> str:
     """Return the holder of the stack's Leases; empty if there is none, or this user may not read them."""
+    from devtools.app.locks import lease_namespaces
     from devtools.locks.lease import find_holder
 
     for namespace in lease_namespaces(stack):
