@@ -73,6 +73,7 @@ def test_nothing_but_the_api_server_listens_on_a_port() -> None:
     entries = {patch["name"]: patch["extraArgs"] for patch in CONFIG["componentsPatches"]}
     args = {name: {entry["key"]: entry["value"] for entry in found} for name, found in entries.items()}
     replaced = {name: {entry["key"] for entry in found if entry.get("override")} for name, found in entries.items()}
+    assert args["etcd"].pop("unsafe-no-fsync") == "true"
     assert all("unix://etcd" in value for value in args["etcd"].values())
     assert set(args["etcd"]) == replaced["etcd"]
     assert args["kube-apiserver"]["etcd-servers"] == args["etcd"]["listen-client-urls"]
