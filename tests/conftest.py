@@ -146,7 +146,8 @@ def _real_node(request: pytest.FixtureRequest) -> None:
         found: Cluster = request.getfixturevalue("cluster")
         if not found.real_node:
             if os.environ.get("CI") and os.geteuid() == 0:
-                pytest.fail("there is no real node, though root could have one: see scripts/test")
+                why = request.getfixturevalue("app").provider.status().notes[-1]
+                pytest.fail(f"there is no real node, though root could have one: {why}")
             pytest.skip("no real node: needs root on Linux with containerd")
 
 

@@ -188,7 +188,7 @@ class Both:
     def ask(self, *words: str, stdin: str = "") -> tuple[Result, Result]:
         environ = {"PATH": "/usr/bin:/bin", "HOME": str(self.fake), "FAKE": str(self.fake)}
         runner = SubprocessRunner(environ, Cancel())
-        other = runner.run(Command(argv=(str(self.fake / "k3d"), *words), stdin=stdin.encode(), timeout=60))
+        other = runner.run(Command(argv=(str(self.fake / "k3d"), *words), stdin=stdin.encode(), timeout=300))
         private = f"KUBECONFIG={self.real.home}/state/kubeconfig"
         return self.real.run("env", private, "XDG_CONFIG_HOME=/nonexistent", "k3d", *words, stdin=stdin), other
 

@@ -73,7 +73,7 @@ def test_the_life_of_a_real_node_beside_another_cluster(machine: Machine, neighb
     provider = machine.provider(real="auto")
 
     cluster = provider.ensure(machine.say)
-    assert cluster.real_node == "real-0"
+    assert cluster.real_node == "real-0", machine.lines
     assert dict(cluster.smoke_values) == SMOKE_VALUES
     assert cluster.kubeconfig.stat().st_mode & 0o777 == 0o600
     assert (host_settings(), firewall(machine)) == before[:2]
@@ -136,7 +136,7 @@ def check_restart(machine: Machine) -> None:
     eventually(lambda: not machine.pids("kubelet"))
     assert machine.provider(real="auto").find().real_node == ""
     cluster = machine.provider(real="auto").ensure(machine.say)
-    assert cluster.real_node == "real-0"
+    assert cluster.real_node == "real-0", machine.lines
     machine.kubectl("apply", "-f", "-", stdin=job("again", "kubectl version"))
     machine.kubectl("wait", "--for=condition=Complete", "job/again", "--timeout=240s")
     for name in ("kubelet", "containerd", "kube-apiserver", "kwok-controller"):

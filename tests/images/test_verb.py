@@ -110,7 +110,7 @@ def test_pods_of_the_real_node_run_what_was_loaded(
     def kubectl(*words: str, stdin: str = "") -> str:
         argv = (str(tool("kubectl")), "--kubeconfig", str(cluster.kubeconfig), "--namespace", "default", *words)
         runner = SubprocessRunner({"HOME": str(embedded.root)}, Cancel())
-        result = runner.run(Command(argv=argv, stdin=stdin.encode(), timeout=60))
+        result = runner.run(Command(argv=argv, stdin=stdin.encode(), timeout=300))
         assert result.ok, result.stderr
         return result.stdout
 
