@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from devtools.charts.crds import ChartObject
@@ -70,26 +70,21 @@ def render_steps(
     chart is rendered once, and once more if its templates may render differently each time. `memory` holds renderings
     for other plans: the same inputs are not rendered again.
     """
-    return _Steps(renderer, plan, values, served, kube_version, {} if memory is None else memory).all()
+    pairs = ((item.api_version, f"{item.api_version}/{item.kind}") for item in served or ())
+    names = tuple(dict.fromkeys(name for pair in pairs for name in pair))
+    known = Capabilities(kube_version=kube_version, api_versions=names)
+    return _Steps(renderer, plan, values, known, served is not None, {} if memory is None else memory).all()
 
 
+@dataclass(slots=True)
 class _Steps:
-    def __init__(
-        self,
-        renderer: Renderer,
-        plan: Plan,
-        values: Values,
-        served: Sequence[Resource] | None,
-        kube_version: str,
-        memory: MutableMapping[Any, StepRendering],
-    ) -> None:
-        self._renderer, self._plan, self._values = renderer, plan, values
-        self._has_cluster = served is not None
-        pairs = ((item.api_version, f"{item.api_version}/{item.kind}") for item in served or ())
-        self._served = tuple(dict.fromkeys(name for pair in pairs for name in pair))
-        self._version = kube_version
-        self._memory = memory
-        self._found: dict[ReleaseId, StepRendering] = {}
+    _renderer: Renderer
+    _plan: Plan
+    _values: Values
+    _cluster: Capabilities
+    _has_cluster: bool
+    _memory: MutableMapping[Any, StepRendering]
+    _found: dict[ReleaseId, StepRendering] = field(default_factory=dict)
 
     def all(self) -> dict[ReleaseId, StepRendering]:
         steps = [step for step in self._plan.steps if step.action in SYNCED and not step.sweep]
@@ -151,11 +146,8 @@ class _Steps:
                 return StepRendering(rendered=rendered, crds=crds)
             except RenderingFailed as error:  # also if the cluster would refuse it: that is shown by object
                 refusal = error
-        known = Capabilities(
-            kube_version=self._version,
-            api_versions=(*self._served, *coming) if uses.capabilities else (),
-            upgrade=step.action is Action.UPGRADE,
-        )
+        names = (*self._cluster.api_versions, *coming) if uses.capabilities else ()
+        known = replace(self._cluster, api_versions=names, upgrade=step.action is Action.UPGRADE)
         try:
             rendered = self._renderer.offline(step.release, self._values[step.id], known)
         except RenderingFailed as error:
@@ -166,4 +158,4 @@ class _Steps:
         """Return the kinds that will be served only when the steps that this one needs are done."""
         before = [self._found[one.id] for one in behind(self._plan, step) if one.id in self._found]
         every = [*api_versions(item.data for item in crds), *(name for item in before for name in item.kinds())]
-        return tuple(name for name in dict.fromkeys(every) if name not in self._served)
+        return tuple(name for name in dict.fromkeys(every) if name not in self._cluster.api_versions)

@@ -21,6 +21,9 @@ _OPERATORS = (
 """Cluster-scoped kinds of operators, which a chart that is not on this disk may contain."""
 
 
+_BEFORE = {SYNC_WAVE: "-1"}  # the Applications of a project
+
+
 def projects(components: Components, context: Context) -> Mapping[str, Object]:
     """Return the AppProjects of all components by name, and the one of the Applications that deploy Applications."""
     members: dict[str, list[Component]] = {}
@@ -33,39 +36,29 @@ def projects(components: Components, context: Context) -> Mapping[str, Object]:
 
 def _project(name: str, components: Sequence[Component], context: Context) -> Object:
     repositories = {context.settings.repository} | {repository_of(component) for component in components}
-    return _object(
-        name,
-        {
-            "description": f"Releases of the stack {context.stack}",
-            "sourceRepos": sorted(repositories),
-            "destinations": _destinations(components, context),
-            "clusterResourceWhitelist": [
-                {"group": group, "kind": kind} for group, kind in sorted(_cluster_kinds(components))
-            ],
-            "orphanedResources": {"warn": True, "ignore": [{"kind": "Secret", "name": "sh.helm.release.v1.*"}]},
-        },
-    )
+    kinds = [{"group": group, "kind": kind} for group, kind in sorted(_cluster_kinds(components))]
+    spec = {
+        "description": f"Releases of the stack {context.stack}",
+        "sourceRepos": sorted(repositories),
+        "destinations": _destinations(components, context),
+        "clusterResourceWhitelist": kinds,
+        "orphanedResources": {"warn": True, "ignore": [{"kind": "Secret", "name": "sh.helm.release.v1.*"}]},
+    }
+    return argocd_object("AppProject", name, spec, annotations=_BEFORE)
 
 
 def _own_project(context: Context) -> Object:
     kinds = [{"group": "argoproj.io", "kind": kind} for kind in ("AppProject", "Application", "ApplicationSet")]
     if context.settings.secret_store and context.settings.credentials:
         kinds.append({"group": "external-secrets.io", "kind": "ExternalSecret"})
-    return _object(
-        context.own_project,
-        {
-            "description": f"Applications, sets and projects of the stack {context.stack}",
-            "sourceRepos": [context.settings.repository],
-            "destinations": [{"server": IN_CLUSTER, "namespace": NAMESPACE}],
-            "clusterResourceWhitelist": [],
-            "namespaceResourceWhitelist": kinds,
-        },
-    )
-
-
-def _object(name: str, spec: Object) -> Object:
-    """Return a project, with a sync wave before its Applications."""
-    return argocd_object("AppProject", name, spec, annotations={SYNC_WAVE: "-1"})
+    spec = {
+        "description": f"Applications, sets and projects of the stack {context.stack}",
+        "sourceRepos": [context.settings.repository],
+        "destinations": [{"server": IN_CLUSTER, "namespace": NAMESPACE}],
+        "clusterResourceWhitelist": [],
+        "namespaceResourceWhitelist": kinds,
+    }
+    return argocd_object("AppProject", context.own_project, spec, annotations=_BEFORE)
 
 
 def _destinations(components: Iterable[Component], context: Context) -> list[dict[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from devtools.base.open_file import read_source
@@ -38,14 +38,10 @@ def inline_secrets(releases: Iterable[Release]) -> Iterator[Problem]:
 
 def copied_secrets(components: Iterable[Component], place: Place, root: Path) -> Iterator[Problem]:
     """Yield each secret among the overlays of components, for layouts that copy them."""
-    done: set[PurePosixPath] = set()
-    for component in components:
-        for file in component.value_files:
-            if file.content is not None or file.encrypted or file.path in done:
-                continue
-            done.add(file.path)
-            shown = file.path.relative_to(place.root)
-            yield from secrets_in(read(root / shown, Path(shown)))
+    files = (file for component in components for file in component.value_files)
+    for path in dict.fromkeys(file.path for file in files if file.content is None and not file.encrypted):
+        shown = path.relative_to(place.root)
+        yield from secrets_in(read(root / shown, Path(shown)))
 
 
 def packaged_secrets(releases: Iterable[Release], root: Path) -> Iterator[Problem]:
@@ -72,9 +68,7 @@ def _problem(path: KeyPath, where: Location) -> Problem:
     return Problem(where=where, message=f"{keys} is a secret in plain text, which is not exported", hint=HINT)
 
 
-def _secrets(
-    value: Any, path: tuple[str | int, ...] = (), *, is_random: bool = True
-) -> Iterator[tuple[str | int, ...]]:
+def _secrets(value: Any, path: KeyPath = (), *, is_random: bool = True) -> Iterator[KeyPath]:
     """Yield the paths of texts that are secret by their key and, with `is_random`, look generated."""
     if isinstance(value, Mapping):
         for key, item in value.items():
@@ -97,7 +91,7 @@ def _secrets(
         yield path
 
 
-def _is_secret(value: str, path: tuple[str | int, ...], *, is_random: bool) -> bool:
+def _is_secret(value: str, path: KeyPath, *, is_random: bool) -> bool:
     if "PRIVATE KEY-----" in value:
         return True
     found = [text for text in secrets_in_text(value) if not _VARIABLE.search(text)]
