@@ -26,7 +26,8 @@ def control_plane(name: str, home: Path, tool: Tool, *more: str) -> Iterator[Clu
     ports = [f"--{name}-port={free_port()}" for name in PORTS]
     created = run(
         [*kwokctl, "create", "cluster", "--runtime=binary", *binaries, *ports,
-         f"--kwok-controller-binary={tool('kwok')}", f"--kubeconfig={kubeconfig}", "--wait=300s", *more],
+         f"--kwok-controller-binary={tool('kwok')}", f"--kubeconfig={kubeconfig}", "--wait=300s",
+         "--extra-args=etcd=unsafe-no-fsync=true", *more],
         env=env, timeout=600,
     )  # fmt: skip
     try:

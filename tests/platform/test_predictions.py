@@ -107,13 +107,18 @@ class Case:
         ran = self.bench.run(made, {self.release.name: values})
         assert ran.code is ExitCode.OK, [event for event in ran.events if "failed" in str(event)]
 
-    def make_namespaces(self, rendered: Rendered | None) -> None:
-        """Create the namespaces of objects that are in others than the release's: earlier releases bring them."""
+    def lacks_namespaces(self, rendered: Rendered | None) -> bool:
+        """Create the namespaces of objects in others than the release's: earlier releases bring them.
+
+        Returns whether there were any, so that what was predicted without them is not true.
+        """
         objects = rendered.objects if rendered else ()
         own = {str(item["metadata"]["name"]) for item in objects if item["kind"] == "Namespace"}
-        for name in {str(item["metadata"].get("namespace") or "") for item in objects} - own - {""}:
-            if self.kube.get(f"/api/v1/namespaces/{name}") is None:
-                self.kube.create("/api/v1/namespaces", {"metadata": {"name": name}})
+        names = {str(item["metadata"].get("namespace") or "") for item in objects} - own - {""}
+        missing = [name for name in names if self.kube.get(f"/api/v1/namespaces/{name}") is None]
+        for name in missing:
+            self.kube.create("/api/v1/namespaces", {"metadata": {"name": name}})
+        return bool(missing)
 
     def objects(self, *rendered: Rendered | None) -> dict[ObjectRef, dict[str, Any] | None]:
         """The live objects that these declare."""
@@ -172,8 +177,9 @@ def test_what_is_predicted_happens(chart: str, local: dict[str, Release], alone:
     if release is None:
         pytest.skip("no release of the platform is made from it")
     case, values = Case(alone, release), merge(release, LOCAL).data
-    case.make_namespaces(case.planned(values, Action.INSTALL)[1].rendered)
     made, first, change = case.planned(values, Action.INSTALL)
+    if case.lacks_namespaces(first.rendered):
+        made, first, change = case.planned(values, Action.INSTALL)
     before = case.objects(first.rendered)
     case.sync(made, values)
     after = case.objects(first.rendered)
