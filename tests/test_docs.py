@@ -100,7 +100,7 @@ def complaint(command: str) -> str:
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_command_that_is_shown_can_be_typed(page: Path) -> None:
     shown = commands(page.read_text(encoding="utf-8"))
-    assert not [f"{command}: {said}" for command in shown if (said := complaint(command))]
+    assert not [f"{command}: {printed}" for command in shown if (printed := complaint(command))]
 
 
 def test_a_command_that_does_not_exist_is_noticed() -> None:

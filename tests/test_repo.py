@@ -95,7 +95,7 @@ def test_identifiers_are_technical_terms(tracked: list[Path]) -> None:
     """Words that say nothing about what a name holds; a list of what the field calls things is in CONTRIBUTING.md."""
     found = []
     for path in tracked:
-        if path.suffix == ".py" and not name_of(path).startswith("tests/"):
+        if path.suffix == ".py":
             for name, line in identifiers(path):
                 if name not in THEIRS and WORDS & set(re.split(r"_+|(?<=[a-z])(?=[A-Z])", name.lower())):
                     found.append(f"{name_of(path)}:{line}: {name}")

@@ -100,19 +100,21 @@ def test_help_is_there_from_anywhere(checkout: Checkout, script: str) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_to_the_script_ends_its_command(checkout: Checkout, number: int) -> None:
-    told = checkout.root / "told"
-    slow = f'#!/bin/sh\ntrap \'echo ended >>"{told}"; exit 130\' TERM\necho begun >>"{told}"\nsleep 600 & wait\n'
+    reported = checkout.root / "told"
+    slow = (
+        f'#!/bin/sh\ntrap \'echo ended >>"{reported}"; exit 130\' TERM\necho begun >>"{reported}"\nsleep 600 & wait\n'
+    )
     checkout.program(checkout.root / ".venv" / "bin", "invoke", slow)
     environ = {"PATH": f"{checkout.bin}:/usr/bin:/bin", "CALLS": str(checkout.calls_file), "MISSING": "", "FAILS": ""}
     with subprocess.Popen([checkout.root / "scripts/up"], env=environ, cwd="/", start_new_session=True) as script:
-        while not told.exists():
+        while not reported.exists():
             assert script.poll() is None
             time.sleep(0.02)
         script.send_signal(number)
         assert script.wait(120) == 130
         with contextlib.suppress(ProcessLookupError):  # ended before its `sleep` began
             os.killpg(script.pid, signal.SIGKILL)
-    assert told.read_text() == "begun\nended\n"
+    assert reported.read_text() == "begun\nended\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -165,7 +167,7 @@ def test_up_stops_where_the_toolchain_fails(checkout: Checkout) -> None:
     assert checkout.calls() == ["invoke toolchain"]
 
 
-def test_up_leaves_packages_out_when_told_to(checkout: Checkout) -> None:
+def test_up_skips_packages_on_request(checkout: Checkout) -> None:
     result = checkout.run("scripts/up", "--no-install", MISSING="containerd runc")
     assert result.ok
     assert "left out, as asked: containerd runc" in result.stderr
@@ -222,7 +224,7 @@ def test_test_stops_at_the_first_failure_and_names_it(checkout: Checkout, fails:
     assert result.stderr.splitlines()[-1] == f"failed: {STEPS[last]}".rstrip()
 
 
-def test_test_runs_on_several_cores_when_told_to(checkout: Checkout) -> None:
+def test_scripts_test_runs_on_several_cores_on_request(checkout: Checkout) -> None:
     assert checkout.run("scripts/test", "tests", DEVTOOLS_TEST_JOBS="2").ok
     *before, last = checkout.calls()
     assert last == "pytest -n 2 --dist loadfile --no-loadscope-reorder tests"
@@ -252,7 +254,7 @@ def test_test_installs_when_asked_and_leaves_services_off(checkout: Checkout) ->
 
 
 @debian
-def test_a_policy_of_the_machine_is_kept(checkout: Checkout) -> None:
+def test_a_policy_of_the_machine_is_preserved(checkout: Checkout) -> None:
     checkout.policy.write_text("#!/bin/sh\nexit 0\n")
     assert checkout.run("scripts/test", "--install", "-k", "some", MISSING="runc").ok
     assert checkout.policy.read_text() == "#!/bin/sh\nexit 0\n"

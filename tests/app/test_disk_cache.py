@@ -26,7 +26,7 @@ class Reader:
     """Reads all files of a directory, and counts how often."""
 
     root: Path
-    kept: Path
+    retained: Path
     made: int = 0
     good: Callable[[str], bool] = field(default=lambda _: True)
 
@@ -35,12 +35,12 @@ class Reader:
         return "".join(path.read_text() for path in sorted(self.root.rglob("*")) if path.is_file())
 
     def read(self) -> str:
-        return cached(self.kept, "all", (self.root,), self.make, kind=str, good=self.good)
+        return cached(self.retained, "all", (self.root,), self.make, kind=str, good=self.good)
 
 
 @pytest.fixture
 def reader(tmp_path: Path) -> Reader:
-    found = Reader(root=tmp_path / "files", kept=tmp_path / "kept")
+    found = Reader(root=tmp_path / "files", retained=tmp_path / "kept")
     (found.root / "below").mkdir(parents=True)
     (found.root / "a").write_text("one")
     (found.root / "below" / "b").write_text("two")
@@ -56,9 +56,9 @@ def settle() -> None:
 def test_what_is_the_same_is_read_once(reader: Reader) -> None:
     assert [reader.read() for _ in range(3)] == ["onetwo"] * 3
     assert reader.made == 1
-    (file,) = reader.kept.iterdir()
+    (file,) = reader.retained.iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
-    assert reader.kept.stat().st_mode & 0o777 == 0o700
+    assert reader.retained.stat().st_mode & 0o777 == 0o700
 
 
 def change(reader: Reader) -> None:
@@ -94,11 +94,11 @@ def test_what_differs_is_read_again(reader: Reader, edit: Callable[[Reader], Non
     assert reader.made <= count + 1
 
 
-def test_what_was_written_just_now_is_not_kept(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_was_just_written_is_not_cached(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk_cache, "_RACY", 10**15)  # however long this takes
     change(reader)
     reader.read()
-    assert not reader.kept.exists()
+    assert not reader.retained.exists()
 
 
 def test_what_is_no_good_any_more_is_made_anew(reader: Reader) -> None:
@@ -118,19 +118,19 @@ def test_what_is_no_good_any_more_is_made_anew(reader: Reader) -> None:
     ],
     ids=["nothing", "no msgpack", "msgpack", "nothing sealed", "no msgpack sealed", "another stamp", "no stamp"],
 )
-def test_a_kept_file_that_is_damaged_is_made_anew(reader: Reader, content: bytes) -> None:
+def test_a_damaged_cached_file_is_rebuilt(reader: Reader, content: bytes) -> None:
     reader.read()
-    (file,) = reader.kept.iterdir()
+    (file,) = reader.retained.iterdir()
     file.write_bytes(content)
     assert reader.read() == "onetwo"
     assert reader.made == 2
 
 
 @pytest.mark.parametrize("at", [0, 40, -3])
-def test_a_kept_file_of_which_a_byte_differs_is_made_anew(reader: Reader, at: int) -> None:
+def test_a_cached_file_with_a_changed_byte_is_rebuilt(reader: Reader, at: int) -> None:
     """Otherwise a damaged file could be read as another value."""
     reader.read()
-    (file,) = reader.kept.iterdir()
+    (file,) = reader.retained.iterdir()
     damaged = bytearray(file.read_bytes())
     damaged[at] ^= 4
     file.write_bytes(damaged)
@@ -140,7 +140,7 @@ def test_a_kept_file_of_which_a_byte_differs_is_made_anew(reader: Reader, at: in
 
 def test_a_file_that_others_can_write_is_not_read(reader: Reader) -> None:
     reader.read()
-    (file,) = reader.kept.iterdir()
+    (file,) = reader.retained.iterdir()
     file.chmod(0o622)
     reader.read()
     assert reader.made == 2
@@ -153,32 +153,32 @@ def test_links_are_not_trusted(reader: Reader) -> None:
     assert reader.made == 2
 
 
-def test_a_value_of_another_kind_is_not_taken(reader: Reader) -> None:
+def test_a_cached_value_of_another_type_is_ignored(reader: Reader) -> None:
     reader.read()
-    assert cached(reader.kept, "all", (reader.root,), lambda: 7, kind=int) == 7
+    assert cached(reader.retained, "all", (reader.root,), lambda: 7, kind=int) == 7
 
 
 def test_a_directory_that_cannot_be_written_to_is_no_failure(reader: Reader) -> None:
-    reader.kept.write_text("in the way")
+    reader.retained.write_text("in the way")
     assert reader.read() == "onetwo"
 
 
-def test_an_error_is_not_kept(reader: Reader) -> None:
+def test_an_error_is_not_cached(reader: Reader) -> None:
     def fail() -> str:
         raise ValueError("broken")
 
     for _ in range(2):
         with pytest.raises(ValueError, match="broken"):
-            cached(reader.kept, "all", (reader.root,), fail, kind=str)
+            cached(reader.retained, "all", (reader.root,), fail, kind=str)
 
 
-def test_only_so_many_are_kept(reader: Reader) -> None:
+def test_the_number_of_cached_files_is_limited(reader: Reader) -> None:
     for number in range(70):
-        cached(reader.kept, str(number), (reader.root,), reader.make, kind=str)
-    assert len(list(reader.kept.iterdir())) == 64
+        cached(reader.retained, str(number), (reader.root,), reader.make, kind=str)
+    assert len(list(reader.retained.iterdir())) == 64
 
 
-def test_the_stack_of_this_repository_is_the_same_kept(tmp_path: Path) -> None:
+def test_the_cached_stack_of_this_repository_is_the_same(tmp_path: Path) -> None:
     import sys
 
     from devtools.app.environment import App
@@ -191,23 +191,25 @@ def test_the_stack_of_this_repository_is_the_same_kept(tmp_path: Path) -> None:
         return App(environ=surroundings, cwd=ROOT, out=sys.stdout, err=sys.stderr, environment=environment)
 
     read = Project(app()).stack()
-    kept = Project(app()).stack()
-    assert kept == read
-    assert [str(release.where) for release in kept.releases()] == [str(release.where) for release in read.releases()]
+    retained = Project(app()).stack()
+    assert retained == read
+    assert [str(release.where) for release in retained.releases()] == [
+        str(release.where) for release in read.releases()
+    ]
     other = Project(app(environment="dev")).stack()
     assert other.environment.name == "dev"
 
 
 def test_a_pipe_in_place_of_a_cached_file_is_not_waited_for(reader: Reader) -> None:
     reader.read()
-    (file,) = reader.kept.iterdir()
+    (file,) = reader.retained.iterdir()
     file.unlink()
     os.mkfifo(file)
     assert reader.read() == "onetwo"
     assert reader.made == 2
 
 
-def test_a_stack_is_kept_with_all_that_it_holds(app: App) -> None:
+def test_a_whole_stack_is_cached(app: App) -> None:
     """Every class in it is one that may be read back: else it would be read anew each time."""
     whole = (Project(app).stack(), app.settings, app.charts.lock)
     settle()

@@ -41,7 +41,7 @@ def test_a_private_file_is_in_a_private_directory(tmp_path: Path) -> None:
     assert (mode(path), mode(path.parent)) == (0o600, 0o700)
 
 
-def test_the_users_umask_is_kept(tmp_path: Path) -> None:
+def test_the_users_umask_is_preserved(tmp_path: Path) -> None:
     os.umask(0o077)
     write_whole(tmp_path / "file", "mine")
     assert mode(tmp_path / "file") == 0o600
@@ -64,13 +64,13 @@ def test_many_at_once_do_not_meet(tmp_path: Path) -> None:
     whole = {bytes([letter]) * SIZE for letter in b"abcd"}
 
     def write_and_read(content: bytes) -> set[bytes]:
-        seen = set()
+        observed = set()
         for _ in range(50):
             write_whole(path, content, mode=0o600)
-            seen.add(path.read_bytes())
-        return seen
+            observed.add(path.read_bytes())
+        return observed
 
     with ThreadPoolExecutor(len(whole)) as pool:
-        for seen in pool.map(write_and_read, whole):
-            assert seen <= whole
+        for observed in pool.map(write_and_read, whole):
+            assert observed <= whole
     assert list(tmp_path.iterdir()) == [path]

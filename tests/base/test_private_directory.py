@@ -67,9 +67,9 @@ def test_one_that_is_deleted_before_it_is_locked_is_made_again(monkeypatch: pyte
         return lock(directory, flags)
 
     monkeypatch.setattr(atomic_write, "_locked", locked)
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as printed:
         warnings.simplefilter("always")
         with private_directory("test") as path:
             assert path.is_dir()
         gc.collect()
-    assert (len(deleted), [str(item.message) for item in said]) == (1, [])
+    assert (len(deleted), [str(item.message) for item in printed]) == (1, [])

@@ -101,14 +101,14 @@ def bed(tmp_path: Path) -> Bed:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_graph_declares_each_release_after_its_needs(shape: str, size: int) -> None:
     nodes = graph(shape, size)
-    seen: set[str] = set()
+    observed: set[str] = set()
     for node in nodes:
-        assert set(node.needs) <= seen, node
-        seen.add(node.name)
-    assert len(seen) == size
+        assert set(node.needs) <= observed, node
+        observed.add(node.name)
+    assert len(observed) == size
     assert critical_path(nodes, 1.0) <= size * 3
     levels = batches({node.name: node.needs for node in nodes})
-    assert sorted(name for level in levels for name in level) == sorted(seen)
+    assert sorted(name for level in levels for name in level) == sorted(observed)
 
 
 def test_the_longest_chain_counts_delays() -> None:
@@ -135,14 +135,14 @@ def test_the_peers_get_what_is_declared(shape: str, tmp_path: Path) -> None:
 
 def test_the_platform_is_the_same_for_the_peers(app: App, tmp_path: Path) -> None:
     whole = bed(tmp_path).items(ROOT, tmp_path / "peers")
-    seen: set[str] = set()
+    observed: set[str] = set()
     for item in whole:
         assert item.chart.suffix == ".tgz"
         assert item.chart.is_file()
-        assert set(item.needs) <= seen
-        seen.add(item.id)
+        assert set(item.needs) <= observed
+        observed.add(item.id)
     layer = bed(tmp_path).items(ROOT, tmp_path / "peers", layer="40-data-plane")
-    assert {item.id for item in layer} < seen
+    assert {item.id for item in layer} < observed
     assert all(need in {item.id for item in layer} for item in layer for need in item.needs)
 
 
@@ -193,7 +193,7 @@ def test_runs_that_failed_do_not_count_as_fast() -> None:
     assert summary([sample(0.1, code=1)])["median"] is None
 
 
-def test_results_are_kept_by_case_and_shown(tmp_path: Path) -> None:
+def test_results_are_stored_by_case_and_shown(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", "utf-8")
     document = read_results(tmp_path / "results.json")
     ours, theirs = [sample(0.5), sample(0.7), sample(0.6)], [sample(8.0), sample(9.0), sample(8.5)]
@@ -225,8 +225,8 @@ def test_an_aim_is_met_or_missed() -> None:
         "plan-1000": measured(**{OURS: [sample(1.5)]}),
         "plan-3000": measured(**{OURS: [sample(4.0)]}),
     }
-    told = {words: good for words, _, good, _ in aims(found)}
-    assert told == {
+    reported = {words: good for words, _, good, _ in aims(found)}
+    assert reported == {
         "unchanged layer: at least 10 x faster than helmfile sync": True,
         "unchanged layer: whole process under 0.6 s": True,
         "plan of 1,000 releases: under 1 s": False,

@@ -273,7 +273,7 @@ def test_a_builder_whose_cluster_is_gone_is_forgotten(machine: Machine) -> None:
     assert any("buildx rm --keep-daemon devtools-demo" in call for call in machine.calls())
 
 
-def test_every_problem_is_said_at_once_and_nothing_is_changed(machine: Machine) -> None:
+def test_all_problems_are_reported_and_nothing_is_changed(machine: Machine) -> None:
     machine.without("tilt")
     machine.environ["DOCKER_HOST"] = f"tcp://127.0.0.1:{free_port()}"
     machine.without("k3d")
@@ -286,7 +286,7 @@ def test_every_problem_is_said_at_once_and_nothing_is_changed(machine: Machine) 
     assert not (machine.root / ".devtools").exists()
 
 
-def test_taken_ports_are_named_with_their_holders(machine: Machine) -> None:
+def test_occupied_ports_are_named_with_their_holders(machine: Machine) -> None:
     settings = machine.app().settings.cluster
     tilt = int(machine.environ["TILT_PORT"])
     with (
@@ -317,7 +317,7 @@ def test_tilt_that_ends_early_shows_its_last_lines(machine: Machine) -> None:
     assert "no such thing" in (machine.run_directory / "tilt.log.old").read_text()
 
 
-def test_a_stale_pid_file_is_taken_over(machine: Machine) -> None:
+def test_a_stale_pid_file_is_replaced(machine: Machine) -> None:
     machine.run_directory.mkdir(parents=True)
     (machine.run_directory / "tilt.pid").write_text(f"{os.getpid()}\n")  # somebody else's by now: ours
     assert up(machine).states == ALL

@@ -83,14 +83,14 @@ def test_all_at_once_problems_first() -> None:
     assert levels == ["problem"] * 5 + ["warning"]
 
 
-def test_a_taken_port_names_its_holder_and_the_setting() -> None:
+def test_an_occupied_port_names_its_holder_and_the_setting() -> None:
     (finding,) = check(replace(FINE, used_ports={6550: "container web"}), K3D)
     assert finding == Finding(
         check="ports", level="problem", message="port 6550 is in use by container web", hint="stop it, or move it"
     )
 
 
-def test_what_instead_is_said_where_it_goes_on() -> None:
+def test_the_alternative_is_named_where_bootstrap_continues() -> None:
     (finding,) = check(NO_DOCKER, KWOK)
     assert finding.message == "no Docker engine; the embedded cluster is used instead"
 

@@ -27,7 +27,7 @@ def test_commands() -> None:
     assert TILT.session().argv == ("/bin/tilt", "get", "session", "--output", "json", *SERVER)
 
 
-def test_the_cluster_is_given_to_each() -> None:
+def test_the_cluster_is_passed_to_each_command() -> None:
     for command in (TILT.up(), TILT.resources(), TILT.session()):
         assert command.env == {"KUBECONFIG": "/state/kubeconfig"}
         assert command.cwd == Path("/repo")

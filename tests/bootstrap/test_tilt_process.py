@@ -88,7 +88,7 @@ def test_ctrl_c_while_waiting_ends_it(bench: Bench) -> None:
     timer.join()
 
 
-def test_a_tiltfile_that_loads_for_ever_is_given_up(bench: Bench) -> None:
+def test_a_tiltfile_that_loads_for_ever_times_out(bench: Bench) -> None:
     running = bench.server("loads for ever").start(bench.lines.append)
     assert bench.server().load_error(running) is None
     with pytest.raises(TimedOut, match=r"did not load the Tiltfile in 0.1 s; see http://127.0.0.1:\d+/"):

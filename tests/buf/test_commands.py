@@ -67,10 +67,10 @@ def test_the_token_is_in_the_environment_alone() -> None:
         ('Module "path: "nowhere"" had no .proto files', Outcome.FAILED),
     ],
 )
-def test_failures_are_told_apart(said: str, outcome: Outcome) -> None:
-    result = Result(returncode=1, stderr=f"WARN\tsomething\nFailure: {said}\n")
+def test_failures_are_distinguished(messages: str, outcome: Outcome) -> None:
+    result = Result(returncode=1, stderr=f"WARN\tsomething\nFailure: {messages}\n")
     assert commands.classify(result) is outcome
-    assert commands.failure(result) == said
+    assert commands.failure(result) == messages
 
 
 def test_how_a_command_can_end_otherwise() -> None:

@@ -162,8 +162,8 @@ def test_which_count(
     runner = SubprocessRunner({"PATH": os.environ["PATH"], "HOME": str(tmp_path)}, Cancel())
     result = runner.run(Command(argv=words, timeout=300))
     assert result.ok, result.stderr
-    seen = [item["spec"]["names"]["kind"] for item in yaml.load_all(result.stdout, yaml.CSafeLoader) if item]
-    assert sorted(kind for kind in seen if kind != "Not") == wanted
+    observed = [item["spec"]["names"]["kind"] for item in yaml.load_all(result.stdout, yaml.CSafeLoader) if item]
+    assert sorted(kind for kind in observed if kind != "Not") == wanted
 
 
 def test_scalars_are_read_as_helm_reads_them(tmp_path: Path) -> None:

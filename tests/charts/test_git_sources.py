@@ -86,8 +86,8 @@ def test_files_are_packed_as_they_are_committed(repo: Repo, upstream: Path, tmp_
     evil = f'[core]\n\tautocrlf = true\n\thooksPath = {tmp_path}\n[filter "evil"]\n\tsmudge = touch {marker}; cat\n'
     write(tmp_path / "home", {".gitconfig": evil})
     pin(repo, f"file://{upstream}", "main")
-    code, said = vendor(repo)
-    assert code is ExitCode.OK, said
+    code, printed = vendor(repo)
+    assert code is ExitCode.OK, printed
     with tarfile.open(repo.root / WEB) as archive:
         packed = archive.extractfile("web/values.yaml")
         assert packed

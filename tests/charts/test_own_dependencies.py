@@ -159,9 +159,9 @@ def test_charts_that_depend_on_each_other_are_refused(repo: Repo) -> None:
     own(repo, "name: other, version: 0.2.0, repository: 'file://../other'")
     text = "apiVersion: v2\nname: other\nversion: 0.2.0\ndependencies:\n"
     write(repo.root, {"charts/platform/other/Chart.yaml": text + "  - {name: app, repository: 'file://../app'}\n"})
-    code, _, said = typed(repo)
+    code, _, printed = typed(repo)
     assert code is ExitCode.CONFIG
-    assert "lead back to it" in said
+    assert "lead back to it" in printed
 
 
 def test_dependencies_come_from_private_sources(repo: Repo, served: Path) -> None:

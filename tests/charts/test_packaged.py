@@ -19,7 +19,7 @@ from devtools.config.finder import ChartUnknown
 from devtools.errors import ConfigError
 from devtools.model import ChartRef
 from devtools.process.runner import Cancel, SubprocessRunner
-from tests.kits.stack import cases, said, write
+from tests.kits.stack import cases, printed, write
 
 Tool = Callable[[str], Path]
 CONFIG_MAP = "{apiVersion: v1, kind: ConfigMap, metadata: {name: NAME}, data: {}}\n"
@@ -120,7 +120,7 @@ def test_problems(make: Callable[..., Repository], tool: Tool, case: dict[str, A
     repository = make(files, lambda: tool("kubectl") if case.get("renders") else never())
     with pytest.raises(ConfigError) as caught:
         repository.made(case["chart"], case.get("environment", "local"))
-    assert said(caught.value) == case["problems"]
+    assert printed(caught.value) == case["problems"]
     assert not list(repository.packages.cache.rglob("*"))
 
 
@@ -218,11 +218,11 @@ def test_a_link_out_of_the_repository_is_refused_each_time(make: Callable[..., R
     for _ in range(2):
         with pytest.raises(ConfigError) as caught:
             repository.made("manifests/web")
-        (problem,) = said(caught.value)
+        (problem,) = printed(caught.value)
         assert problem.startswith("charts/manifests/web/b.yaml:1:1: ")
 
 
-def test_the_newest_packages_of_a_chart_are_kept(make: Callable[..., Repository]) -> None:
+def test_the_newest_packages_of_a_chart_remain(make: Callable[..., Repository]) -> None:
     repository = make({})
     for number in range(22):
         write(repository.root, {"charts/manifests/web/a.yaml": CONFIG_MAP.replace("NAME", f"a-{number}")})
@@ -264,13 +264,13 @@ def test_bases_upon_bases_have_an_end(make: Callable[..., Repository]) -> None:
     repository = make({**files, "charts/kustomize/api/kustomization.yaml": "resources: ['0']\n"})
     with pytest.raises(ConfigError) as caught:
         repository.made("kustomize/api")
-    (problem,) = said(caught.value)
+    (problem,) = printed(caught.value)
     assert problem.startswith(
         "charts/kustomize/api/48/kustomization.yaml:1:13: '../49' is the base of 50 kustomizations"
     )
 
 
-def test_files_that_are_too_large_together_are_not_kept(
+def test_files_that_are_too_large_together_are_not_cached(
     make: Callable[..., Repository], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each may have 100 MiB: no machine has the memory for hundreds of them."""
@@ -282,7 +282,7 @@ def test_files_that_are_too_large_together_are_not_kept(
     for kind in ("manifests", "kustomize"):
         with pytest.raises(ConfigError) as caught:
             repository.made(f"{kind}/web")
-        (problem,) = said(caught.value)
+        (problem,) = printed(caught.value)
         assert problem.startswith(f"charts/{kind}/web/b.yaml:1:1: cannot be read: with the files before it, this chart")
 
 

@@ -227,9 +227,9 @@ def test_a_file_of_authorities_must_be_there(repo: Repo) -> None:
     repo.pin(f"{ENTRY}, repository: 'https://nowhere.invalid'")
     write(repo.root, {"devtools.yaml": "chart_ca:\n  a.example.com: certs/a.pem\n  b.example.com: ../b.pem\n"})
     assert run(repo.app(), lambda app: verbs.show(app, "text")) is ExitCode.CONFIG
-    said = " ".join(repo.err.getvalue().split())
-    assert "devtools.yaml:2:3: certs/a.pem is not a file" in said
-    assert "devtools.yaml:3:3: '../b.pem' must be a path inside the repository" in said
+    messages = " ".join(repo.err.getvalue().split())
+    assert "devtools.yaml:2:3: certs/a.pem is not a file" in messages
+    assert "devtools.yaml:3:3: '../b.pem' must be a path inside the repository" in messages
 
 
 NETRC = {

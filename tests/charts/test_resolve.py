@@ -12,7 +12,7 @@ from devtools.config.finder import ChartUnknown
 from devtools.errors import ConfigError
 from devtools.model import ChartRef
 from tests.kits.charts import lock_text, vendored
-from tests.kits.stack import said, write
+from tests.kits.stack import printed, write
 
 
 def test_local_and_vendored_charts(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_problems_of_the_lock(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_lock(tmp_path / "charts", tmp_path)
     lock = "charts/third_party/lock.yaml"
-    assert said(caught.value) == [
+    assert printed(caught.value) == [
         f"{lock}:3:5: chart 'acme/one' needs exactly one of 'repository', 'oci' and 'git'",
         f"{lock}:3:5: chart 'acme/one@1.0.0' is locked twice (first at {lock}:2:5)",
         f"{lock}:4:5: chart 'platform/two' needs exactly one of 'repository', 'oci' and 'git'",

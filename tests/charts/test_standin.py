@@ -119,7 +119,7 @@ def test_names_follow_the_release_as_most_charts_have_it(
     assert list(found) == [f"Deployment/{name}-a"]
 
 
-def test_crds_in_templates_are_kept_and_switched(tmp_path: Path, helm: Callable[..., Result]) -> None:
+def test_crds_in_templates_stay_and_can_be_switched_off(tmp_path: Path, helm: Callable[..., Result]) -> None:
     contract = ChartContract(crds=(WIDGETS,), crds_in="templates", crds_keep=True, crds_switch="crds.enabled")
     path = StandIns(tmp_path)(entry(contract))
     assert rendered(helm("template", "my", path)) == {}
@@ -128,7 +128,7 @@ def test_crds_in_templates_are_kept_and_switched(tmp_path: Path, helm: Callable[
     assert rendered(helm("template", "my", path, "--set", "crds.enabled=false")) == {}
 
 
-def test_the_same_bytes_whoever_makes_it(tmp_path: Path) -> None:
+def test_the_same_bytes_on_every_machine(tmp_path: Path) -> None:
     one, two = StandIns(tmp_path / "one")(entry()), StandIns(tmp_path / "two")(entry())
     assert one.read_bytes() == two.read_bytes()
     assert one.name == two.name

@@ -102,9 +102,9 @@ def test_the_real_chart_replaces_its_stand_in(bench: Bench, domain: str) -> None
     assert ran.code is ExitCode.OK, ran.events[-3:]
     assert (ran.before.releases[release.id].chart, ran.after.releases[release.id].chart) == ("stand-in", "vendored")
     assert ran.after.releases[release.id].revision == 1
-    kept = bench.kube.get(f"{widgets}/w")
-    assert kept is not None
-    assert kept["spec"] == {"size": 1}
+    retained = bench.kube.get(f"{widgets}/w")
+    assert retained is not None
+    assert retained["spec"] == {"size": 1}
     live = bench.kube.get(f"{CRDS}/{crd.name}")
     assert live is not None
     assert live["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"] == {

@@ -16,7 +16,7 @@ from devtools.charts.resolve import Charts
 from devtools.charts.tree import files_of_tree, tree_of
 from devtools.errors import ConfigError
 from devtools.model import ChartRef
-from tests.kits.stack import load, repository, said, write
+from tests.kits.stack import load, printed, repository, write
 
 CRD = """apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
@@ -83,7 +83,7 @@ def test_what_is_no_file_is_named_before_anything_is_done(
     assert [str(problem) for problem in charts.verify(stack.releases())] == [expected]
     with pytest.raises(ConfigError) as caught:
         charts.digest(stack.layers[0].releases[0].chart)
-    assert said(caught.value) == [expected]
+    assert printed(caught.value) == [expected]
     with pytest.raises(ConfigError):
         objects_in_crds(chart, {})
     assert has_crds(chart), "who looks into it will say"
@@ -104,7 +104,7 @@ def test_a_pipe_that_helm_would_wait_for(name: str, tmp_path: Path) -> None:
             load(tmp_path)
         assert (
             "charts/platform/web/Chart.yaml:1:1: cannot be read: it is not a regular file; needed by"
-            in said(caught.value)[0]
+            in printed(caught.value)[0]
         )
 
 
@@ -119,7 +119,7 @@ def test_a_file_that_is_too_large_is_named_and_not_read(tmp_path: Path) -> None:
     assert problem.startswith(f"{chart}/templates/big.yaml:1:1: is larger than 100 MiB, which is the limit for a chart")
     with pytest.raises(ConfigError) as caught:
         charts.digest(stack.layers[0].releases[0].chart)
-    assert len(said(caught.value)) == 2
+    assert len(printed(caught.value)) == 2
     with pytest.raises(OSError, match="it is larger than 100 MiB"):
         read_source(chart / "values.yaml")
     write(chart, {".helmignore": "big.yaml\nvalues.yaml\n"})

@@ -245,9 +245,9 @@ def test_another_digest_than_the_locked_one_is_refused(repo: Repo, packer: Packe
     repo.pin(f"name: web, version: 1.0.0, sha256: {'a' * 64}, repository: 'https://nowhere.invalid'")
     before = repo.lock
     assert repo.vendor(source="../archives") is ExitCode.CONFIG
-    said = " ".join(repo.err.getvalue().split())
-    assert "gives another 'acme/web' 1.0.0 than the one that is locked" in said
-    assert "set sha256 to null" in said
+    printed = " ".join(repo.err.getvalue().split())
+    assert "gives another 'acme/web' 1.0.0 than the one that is locked" in printed
+    assert "set sha256 to null" in printed
     assert (repo.lock, repo.tree()) == (before, [])
 
 
@@ -325,10 +325,10 @@ def test_another_version_in_the_lock_is_vendored(repo: Repo, packer: Packer, tmp
     repo.vendor(source="../archives")
     (repo.root / LOCK).write_text(repo.lock.replace("1.0.0", "1.1.0"))
     assert repo.verify() is ExitCode.CONFIG
-    said = " ".join(repo.err.getvalue().split())
-    assert "web-1.1.0.tgz of 'acme/web' is not vendored: the lock's sha256 is of web-1.0.0.tgz" in said
-    assert "invoke charts.vendor --name acme/web" in said
-    assert "is not in the lock" not in said
+    printed = " ".join(repo.err.getvalue().split())
+    assert "web-1.1.0.tgz of 'acme/web' is not vendored: the lock's sha256 is of web-1.0.0.tgz" in printed
+    assert "invoke charts.vendor --name acme/web" in printed
+    assert "is not in the lock" not in printed
     assert repo.states() == {"acme/web": "not vendored"}
     assert repo.vendor(source="../archives") is ExitCode.OK, repo.err.getvalue()
     assert repo.tree() == ["acme/web/web-1.1.0.tgz"]
@@ -341,16 +341,16 @@ def test_a_wrong_source_is_one_problem(repo: Repo, tmp_path: Path, place: str) -
     nowhere = "sha256: null, repository: 'https://nowhere.invalid'"
     repo.pin(*(f"name: {name}, version: 1.0.0, {nowhere}" for name in ("a", "b", "c", "d")))
     assert repo.vendor(source=place) is ExitCode.CONFIG
-    said = " ".join(repo.err.getvalue().split())
+    printed = " ".join(repo.err.getvalue().split())
     wrong = (
         "is not a directory"
         if place.endswith("nowhere")
         else "none of the 4 charts could be fetched from there; the first error: "
     )
-    assert wrong in said
-    assert said.count("a-1.0.0.tgz") <= 2
-    assert "b-1.0.0.tgz" not in said
-    assert "lock.yaml" not in said
+    assert wrong in printed
+    assert printed.count("a-1.0.0.tgz") <= 2
+    assert "b-1.0.0.tgz" not in printed
+    assert "lock.yaml" not in printed
 
 
 def test_a_mirror_with_a_directory_for_each_publisher(repo: Repo, packer: Packer, tmp_path: Path) -> None:
@@ -418,16 +418,16 @@ def test_a_corrupted_archive_is_listed_and_vendored_again(repo: Repo, packer: Pa
     assert repo.states() == {"acme/web": "vendored"}
 
 
-def test_what_a_killed_vendoring_left_is_said_and_settled(repo: Repo, packer: Packer, tmp_path: Path) -> None:
+def test_remains_of_a_killed_vendoring_are_reported_and_removed(repo: Repo, packer: Packer, tmp_path: Path) -> None:
     """The archive is renamed into place first: killed right then, the lock knows nothing of it yet."""
     packed = packer.pack(packer.chart("web"), tmp_path / "archives")
     repo.pin("name: web, version: 1.0.0, sha256: null, repository: 'https://nowhere.invalid'")
     below = {"acme/web/web-1.0.0.tgz": packed.read_bytes(), f"{WORK}x/pulled/web-1.0.0.tgz": b"half"}
     write(repo.root / "charts/third_party", below)
     assert repo.verify() is ExitCode.CONFIG
-    said = " ".join(repo.err.getvalue().split())
-    assert "exists, but the lock has no sha256 for it" in said
-    assert "invoke charts.vendor --name acme/web" in said
+    printed = " ".join(repo.err.getvalue().split())
+    assert "exists, but the lock has no sha256 for it" in printed
+    assert "invoke charts.vendor --name acme/web" in printed
     assert repo.vendor(source="../archives") is ExitCode.OK, repo.err.getvalue()
     assert repo.verify() is ExitCode.OK
     assert repo.tree() == ["acme/web/web-1.0.0.tgz"]
@@ -454,12 +454,12 @@ def test_verify_names_whatever_does_not_belong(repo: Repo, packer: Packer, tmp_p
     raw = (repo.root / WEB).read_bytes()
     write(repo.root, {"charts/third_party/acme/web/web-0.9.0.tgz": raw, WEB: raw[:-1]})
     assert repo.verify() is ExitCode.CONFIG
-    said = " ".join(repo.err.getvalue().split())
-    assert "acme/web/web-0.9.0.tgz is not in the lock" in said
-    assert "web-1.0.0.tgz of 'acme/web' is corrupted" in said
+    printed = " ".join(repo.err.getvalue().split())
+    assert "acme/web/web-0.9.0.tgz is not in the lock" in printed
+    assert "web-1.0.0.tgz of 'acme/web' is corrupted" in printed
 
 
-def test_a_lock_that_is_gone_is_told_once(repo: Repo, packer: Packer, tmp_path: Path) -> None:
+def test_a_missing_lock_is_reported_once(repo: Repo, packer: Packer, tmp_path: Path) -> None:
     for name in ("web", "api", "job"):
         packer.pack(packer.chart(name), tmp_path / "archives")
     repo.pin(*(f"name: {n}, version: 1.0.0, sha256: null, repository: 'https://no.invalid'" for n in ("web", "api")))
@@ -509,22 +509,22 @@ def test_provenance(
         code = repo.vendor(**more)
         return code, " ".join((repo.out.getvalue() + repo.err.getvalue()).split())
 
-    code, said = vendor(keyring=f"{keyring['ours']}/public.gpg")
-    assert (code, "provenance: verified" in said) == (ExitCode.OK, True), said
-    code, said = vendor()
-    assert (code, "provenance: not verified: no keyring" in said) == (ExitCode.OK, True), said
-    code, said = vendor(keyring=f"{keyring['theirs']}/public.gpg")
-    assert (code, "the signature of chart archive web-1.0.0.tgz of 'acme/web' is not trusted" in said) == (
+    code, printed = vendor(keyring=f"{keyring['ours']}/public.gpg")
+    assert (code, "provenance: verified" in printed) == (ExitCode.OK, True), printed
+    code, printed = vendor()
+    assert (code, "provenance: not verified: no keyring" in printed) == (ExitCode.OK, True), printed
+    code, printed = vendor(keyring=f"{keyring['theirs']}/public.gpg")
+    assert (code, "the signature of chart archive web-1.0.0.tgz of 'acme/web' is not trusted" in printed) == (
         ExitCode.CONFIG,
         True,
-    ), said
+    ), printed
     assert repo.tree() == []
-    code, said = vendor(keyring="missing.gpg")
-    assert (code, "missing.gpg does not exist" in said) == (ExitCode.CONFIG, True), said
+    code, printed = vendor(keyring="missing.gpg")
+    assert (code, "missing.gpg does not exist" in printed) == (ExitCode.CONFIG, True), printed
     proof = packed.with_name(f"{packed.name}.prov")
     proof.write_text(proof.read_text().replace(sha256_of(packed), "b" * 64))
-    code, said = vendor()
-    assert (code, "does not match its provenance file" in said) == (ExitCode.CONFIG, True), said
+    code, printed = vendor()
+    assert (code, "does not match its provenance file" in printed) == (ExitCode.CONFIG, True), printed
     assert repo.tree() == []
 
 

@@ -143,8 +143,8 @@ def intrude(machine: Machine, targets: dict[str, Any]) -> list[str]:
     file.write_text(json.dumps(targets))
     done = machine.run(sys.executable, intruder.__file__, file, timeout=900)
     assert done.ok, done.stderr
-    said = json.loads(done.stdout)
-    assert said["uid"] == intruder.UID
-    assert said["tried"] == json.loads(json.dumps(targets))
-    found: list[str] = said["found"]
+    printed = json.loads(done.stdout)
+    assert printed["uid"] == intruder.UID
+    assert printed["tried"] == json.loads(json.dumps(targets))
+    found: list[str] = printed["found"]
     return found

@@ -62,7 +62,7 @@ def test_its_life(machine: Machine, tmp_path: Path) -> None:
     check_stages_follow_their_files(machine, stages)
     check_number_of_nodes(machine)
     check_stopped_is_started(machine)
-    check_what_died_is_named_and_what_is_silent_is_given_time(machine)
+    check_a_dead_component_is_named_and_a_silent_one_awaited(machine)
     check_a_damaged_kubeconfig_is_written_anew(machine)
     check_another_versions_is_named(machine)
     check_damaged_is_named(machine)
@@ -145,7 +145,7 @@ def check_stopped_is_started(machine: Machine) -> None:
     assert machine.get("configmap", "kept")["metadata"]["name"] == "kept"
 
 
-def check_what_died_is_named_and_what_is_silent_is_given_time(machine: Machine) -> None:
+def check_a_dead_component_is_named_and_a_silent_one_awaited(machine: Machine) -> None:
     """As after the system ended something for lack of memory: a look reports it, and nothing stored is lost.
 
     Where all runs and nobody answers, to delete it is not the first thing to be told.

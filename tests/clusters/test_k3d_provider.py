@@ -240,8 +240,8 @@ def test_a_node_that_crashes_is_named_with_its_log(bench: Bench) -> None:
 
 
 def test_a_port_of_a_stopped_cluster_that_others_took_is_named(bench: Bench) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        port = occupied.getsockname()[1]
         bench.ensure()
         mapped = {"6443/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}]}
         bench.change("k3d-dev-serverlb", status="exited", ports=mapped)
@@ -251,7 +251,7 @@ def test_a_port_of_a_stopped_cluster_that_others_took_is_named(bench: Bench) -> 
     assert "cluster start" not in bench.ran()
 
 
-def test_another_configuration_is_kept_and_named(bench: Bench) -> None:
+def test_another_configuration_is_unchanged_and_named(bench: Bench) -> None:
     bench.ensure()
     bench.ensure(replace(CONFIG, agents=2))
     assert any("agents: 0 → 2" in line for line in bench.lines)
@@ -359,9 +359,9 @@ def test_a_failed_list_is_not_absent(bench: Bench, reply: Reply, message: str) -
     assert {command.argv[1:3] for command in runner.commands} == {("cluster", "list")}
 
 
-def test_a_taken_port_is_found_first_and_its_holder_named(bench: Bench) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+def test_an_occupied_port_is_found_first_and_its_holder_named(bench: Bench) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        port = occupied.getsockname()[1]
         with pytest.raises(EnvironmentFault, match=rf"port {port} is in use by .*\({os.getpid()}\)"):
             bench.ensure(replace(CONFIG, ports=(f"{port}:80",)))
     assert bench.ran() == ["cluster list"]
@@ -378,7 +378,7 @@ def test_an_api_server_that_comes_back_late_is_waited_for(bench: Bench, monkeypa
     path.write_text(re.sub(r"http://127.0.0.1:\d+", f"http://127.0.0.1:{port}", path.read_text()))
     thread = Thread(target=bench.provider(patience=600.0).ensure, args=(bench.lines.append,))
     thread.start()
-    eventually(lambda: any("does not answer" in line for line in bench.lines), told=lambda: bench.lines)
+    eventually(lambda: any("does not answer" in line for line in bench.lines), reported=lambda: bench.lines)
     with served(port):
         thread.join(120)
     assert not thread.is_alive()

@@ -78,13 +78,13 @@ def test_names_are_short_and_differ(tmp_path: Path) -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.sets(st.integers(0, 16383), max_size=50))
-def test_every_link_lies_in_the_pool_and_meets_no_other(start: int, taken: set[int]) -> None:
-    used = [Subnet.number(number).network for number in taken]
+def test_every_link_lies_in_the_pool_and_meets_no_other(start: int, occupied: set[int]) -> None:
+    used = [Subnet.number(number).network for number in occupied]
     number = subnets.choose(start, used, reserved=())
     network = Subnet.number(number).network
     assert network.subnet_of(POOL)
     assert not any(network.overlaps(other) for other in used)
-    assert network == Subnet.number(subnets.choose(start, (), reserved=taken)).network
+    assert network == Subnet.number(subnets.choose(start, (), reserved=occupied)).network
     assert ipaddress.ip_address(Subnet.number(number).host) in network
 
 
@@ -95,7 +95,7 @@ def test_only_networks_inside_the_pool_hinder() -> None:
         subnets.choose(0, (), reserved=range(16384))
 
 
-def test_ports_are_free_and_a_taken_block_is_passed_over() -> None:
+def test_ports_are_free_and_an_occupied_block_is_skipped() -> None:
     first = free_ports(6, 7)
     assert len(first) == 6
     assert all(FIRST <= port < LAST for port in first)
@@ -184,7 +184,7 @@ def test_every_wrong_simulation_file_is_named(tmp_path: Path) -> None:
     assert caught.value.problems[0].where.line > 1
 
 
-def test_the_digest_changes_with_what_is_said() -> None:
+def test_the_digest_changes_with_the_configuration() -> None:
     one = simulation.digest([simulation.fake_node(0)])
     assert one == simulation.digest([simulation.fake_node(0)])
     assert one != simulation.digest([simulation.fake_node(1)])

@@ -31,7 +31,7 @@ def shell(script: str, timeout: float = 300.0) -> Command:
     ],
     ids=["stderr", "stdout", "silence", "much"],
 )
-def test_a_failure_is_told_with_what_was_said_last(script: str, message: str) -> None:
+def test_a_failure_is_reported_with_the_last_output(script: str, message: str) -> None:
     with pytest.raises(EnvironmentFault) as caught:
         program().run(shell(script), "pull")
     assert (caught.value.message, caught.value.hint) == (message, "feed it")

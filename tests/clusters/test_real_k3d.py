@@ -45,8 +45,8 @@ class Real:
 
     @property
     def environ(self) -> dict[str, str]:
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("KUBE")}
-        return {**kept, "HOME": str(self.home), "DOCKER_CONFIG": str(self.home / ".docker")}
+        retained = {key: value for key, value in os.environ.items() if not key.startswith("KUBE")}
+        return {**retained, "HOME": str(self.home), "DOCKER_CONFIG": str(self.home / ".docker")}
 
     def provider(self, cancel: Cancel | None = None, config: Config | None = None) -> K3dProvider:
         cancel = cancel or Cancel()
@@ -195,11 +195,11 @@ class Both:
     def agree(self, *words: str, stdin: str = "") -> str:
         """The first error of both."""
         real, other = self.ask(*words, stdin=stdin)
-        said = [
+        printed = [
             (result.returncode, first_error(result.stderr) if result.returncode else "") for result in (real, other)
         ]
-        assert said[0] == said[1]
-        return said[0][1]
+        assert printed[0] == printed[1]
+        return printed[0][1]
 
 
 @pytest.fixture

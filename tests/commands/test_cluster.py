@@ -119,7 +119,7 @@ def test_force_names_the_run_and_goes_on(here: App, tmp_path: Path, verb: str) -
     assert _done(here)[0] == ("deleted" if verb == "recreated" else verb)
 
 
-def test_no_run_begins_while_a_cluster_is_taken_away(here: App) -> None:
+def test_no_run_begins_while_a_cluster_is_deleted(here: App) -> None:
     stack = Stack(name="s", root=here.cwd, environment=Environment(name="local"), layers=())
     request = Request(command="layer 10", stack=stack, selection=Selection(layers=()))
 

@@ -127,7 +127,7 @@ def test_no_push_needs_no_token(repo: Repo) -> None:
         ("internal", ExitCode.ENVIRONMENT, "internal: says internal"),
     ],
 )
-def test_answers_of_a_registry_are_told_apart(repo: Repo, answer: str, code: ExitCode, says: str) -> None:
+def test_answers_of_a_registry_are_distinguished(repo: Repo, answer: str, code: ExitCode, says: str) -> None:
     calls: list[Call] = []
     with registry(answer, calls) as port:
         repo.use_registry(port)
@@ -188,8 +188,8 @@ def test_a_push_with_another_label_is_another_push(repo: Repo) -> None:
     assert "is pushed" in labelled()
     assert "not pushed again" in labelled()
     assert "is pushed" in labelled("a")
-    said = [line for line in calls.read_text().splitlines() if line.startswith("push")]
-    assert [line.count("--label") for line in said] == [2, 0, 1]
+    printed = [line for line in calls.read_text().splitlines() if line.startswith("push")]
+    assert [line.count("--label") for line in printed] == [2, 0, 1]
 
 
 def test_a_file_saved_during_a_push_is_pushed_again(repo: Repo) -> None:

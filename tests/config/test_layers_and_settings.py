@@ -12,7 +12,7 @@ from devtools.config.settings import ClusterSettings, find_root, load_settings
 from devtools.errors import ConfigError
 from devtools.model import Environment, Layer, Stack
 from devtools.planning.layer_names import find_layer
-from tests.kits.stack import repository, said, write
+from tests.kits.stack import printed, repository, write
 
 NAMES = {
     "10-bootstrap": "",
@@ -64,7 +64,7 @@ def test_a_layer_by_what_is_typed(typed: str, name: str) -> None:
 def test_no_layer_or_several(typed: str, line: str) -> None:
     with pytest.raises(ConfigError) as caught:
         find_layer(STACK, typed)
-    assert said(caught.value) == [line]
+    assert printed(caught.value) == [line]
 
 
 def test_the_root_is_found_from_below(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_defaults(tmp_path: Path) -> None:
     assert found == tuple(root / name for name in ("layers", "charts", "environments", "simulation"))
 
 
-def test_everything_said(tmp_path: Path) -> None:
+def test_every_key(tmp_path: Path) -> None:
     text = (
         "name: shop\npaths: {layers: deploy/layers, charts: c, environments: e, simulation: s}\nenvironment: dev\n"
         "cluster: {name: team, provider: context, context: team-dev}\nallowed_contexts: [team-dev]\n"

@@ -17,7 +17,7 @@ from devtools.errors import ConfigError, Location
 from devtools.model import Environment
 from devtools.planning.plan import Selection
 from devtools.project import Project, Request
-from tests.kits.stack import load, repository, said
+from tests.kits.stack import load, printed, repository
 
 ENVIRONMENT = """\
 domain: example.com
@@ -122,7 +122,7 @@ def test_a_link_is_not_read(tmp_path: Path) -> None:
         (root / "files/app.conf").symlink_to(target)
         with pytest.raises(ConfigError) as caught:
             load(root)
-        assert said(caught.value)[0].startswith(
+        assert printed(caught.value)[0].startswith(
             "layers/10-base.yaml:21:16: file 'files/app.conf' is a link, or below one"
         )
         (root / "files/app.conf").unlink()

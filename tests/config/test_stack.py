@@ -9,7 +9,7 @@ import pytest
 
 from devtools.errors import ConfigError, ExitCode
 from devtools.model import Contract, HttpCheck, ReleaseId
-from tests.kits.stack import cases, load, repository, said
+from tests.kits.stack import cases, load, printed, repository
 
 GOOD = {
     "devtools.yaml": "name: shop\n",
@@ -47,7 +47,7 @@ def test_problems(case: Any, tmp_path: Path) -> None:
     root = repository(tmp_path / "repo", case["files"])
     with pytest.raises(ConfigError) as caught:
         load(root, case.get("environment", ""), case.get("sets", ()))
-    assert said(caught.value) == case["problems"]
+    assert printed(caught.value) == case["problems"]
     assert caught.value.exit_code is ExitCode.CONFIG
 
 

@@ -47,8 +47,8 @@ def test_the_oldest_version_is_the_one_with_the_drivers_timeout(printed: str, pr
 
 def test_a_docker_without_the_plugin() -> None:
     """As Debian's docker.io is."""
-    said = Result(returncode=1, stderr="docker: 'buildx' is not a docker command.\nSee 'docker --help'")
-    assert buildx.obstacle(said) == "docker has no buildx plugin"
+    messages = Result(returncode=1, stderr="docker: 'buildx' is not a docker command.\nSee 'docker --help'")
+    assert buildx.obstacle(messages) == "docker has no buildx plugin"
 
 
 def test_a_builder_in_the_cluster_does_not_become_the_default() -> None:
@@ -64,7 +64,7 @@ def test_a_builder_in_the_cluster_does_not_become_the_default() -> None:
     assert command.timeout > 180
 
 
-def test_the_cluster_is_given_to_each() -> None:
+def test_the_cluster_is_passed_to_each_command() -> None:
     for command in (BUILDX.list(), BUILDX.create("a", "b", timeout=1, config=CONFIG), BUILDX.boot("a", timeout=1)):
         assert command.env == {"KUBECONFIG": str(OURS)}
     assert BUILDX.remove("a").env == {"KUBECONFIG": str(OURS)}

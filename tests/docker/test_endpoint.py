@@ -46,9 +46,9 @@ def test_the_context_in_use_and_the_one_that_is_named(tmp_path: Path) -> None:
     context(tmp_path, "lab", "tcp://lab:2376", tls=True, current=False)
     found = find_endpoint({**environ, "DOCKER_CONTEXT": "lab"})
     assert (found.host, found.source, found.socket) == ("tcp://lab:2376", "context lab", None)
-    given = found.environ({"A": "b"})
-    assert given["DOCKER_HOST"] == "tcp://lab:2376"
-    assert given["DOCKER_CERT_PATH"] == str(found.tls)
+    provided = found.environ({"A": "b"})
+    assert provided["DOCKER_HOST"] == "tcp://lab:2376"
+    assert provided["DOCKER_CERT_PATH"] == str(found.tls)
     elsewhere = {"DOCKER_CONFIG": str(tmp_path / ".docker"), "HOME": "/nonexistent"}
     assert find_endpoint(elsewhere).source == "context rootless"
 
@@ -68,7 +68,7 @@ def test_a_configuration_that_is_no_json_has_no_context(tmp_path: Path) -> None:
     assert find_endpoint({"HOME": str(tmp_path)}).source == "default"
 
 
-def test_a_sockets_troubles_are_told_apart(tmp_path: Path) -> None:
+def test_faults_of_a_socket_are_distinguished(tmp_path: Path) -> None:
     absent = DockerEngine({}, tmp_path / "none.sock").problem()
     assert absent is not None
     assert "there is no such socket" in absent.message
@@ -82,7 +82,7 @@ def test_a_sockets_troubles_are_told_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may talk to every socket")
-def test_a_socket_of_somebody_else(tmp_path: Path) -> None:
+def test_a_socket_of_another_user(tmp_path: Path) -> None:
     path = tmp_path / "theirs.sock"
     with socket.create_server(str(path), family=socket.AF_UNIX):
         path.chmod(0)

@@ -74,7 +74,7 @@ def test_an_unreadable_record_is_named_and_the_rest_compared(bench: Bench) -> No
     assert (other.settled, other.objects) == (True, 1)
 
 
-def test_a_kind_that_is_gone_and_a_user_who_has_seen_enough(bench: Bench) -> None:
+def test_a_removed_kind_and_an_interrupt(bench: Bench) -> None:
     kind = crd(bench)
     bench.kube.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", kind)
     path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{kind['metadata']['name']}"

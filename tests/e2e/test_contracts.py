@@ -40,15 +40,17 @@ def test_the_file_names_what_is_broken_by_release_and_by_layer() -> None:
 
 
 @pytest.mark.cluster
-def test_a_contract_that_breaks_later_is_seen(repo: Repo, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_contract_that_breaks_later_is_reported(
+    repo: Repo, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = f"{repo.namespace}/conf"
     empty = repo.invoke("contracts")
     assert empty.code == 1
     assert f"waiting {name}  not on the cluster" in empty.out
     assert repo.invoke("up", "--no-test").code == 0
-    kept = repo.invoke("contracts", "10", "--output", "json")
-    assert kept.code == 0, kept.text
-    assert kept.document["releases"] == [{"release": name, "layer": "10-base", "state": "ready", "reason": ""}]
+    retained = repo.invoke("contracts", "10", "--output", "json")
+    assert retained.code == 0, retained.text
+    assert retained.document["releases"] == [{"release": name, "layer": "10-base", "state": "ready", "reason": ""}]
     kube = Kube(cluster.kubeconfig, cluster.context, Cancel())
     path = f"/api/v1/namespaces/{repo.namespace}/configmaps/conf"
     monkeypatch.setattr(verb, "PERIOD", 0.2)
@@ -57,24 +59,24 @@ def test_a_contract_that_breaks_later_is_seen(repo: Repo, cluster: Cluster, monk
     thread = Thread(target=lambda: ended.append(end_of(lambda: verb.watch(app, "", Options()))))
     thread.start()
     try:
-        seen = repo.path / ".devtools/run/contracts"
-        eventually(lambda: f"ready {name}" in lines(seen))
+        observed = repo.path / ".devtools/run/contracts"
+        eventually(lambda: f"ready {name}" in lines(observed))
         kube.merge(path, {"data": {"say": "goodbye"}})
         broken = f"broken 10-base {name}: ConfigMap/conf {{.data.say}} = hello: {{.data.say}} is goodbye"
-        eventually(lambda: broken in lines(seen), told=lambda: lines(seen))
+        eventually(lambda: broken in lines(observed), reported=lambda: lines(observed))
         kube.merge(path, {"data": {"say": "hello"}})
-        eventually(lambda: f"ready {name}" in lines(seen), told=lambda: lines(seen))
+        eventually(lambda: f"ready {name}" in lines(observed), reported=lambda: lines(observed))
         repo.edit("layers/10-base.yaml", "hello", "world")
-        eventually(lambda: f"waiting {name}" in lines(seen), told=lambda: lines(seen))
+        eventually(lambda: f"waiting {name}" in lines(observed), reported=lambda: lines(observed))
         repo.write("layers/20-x.yaml", "stage: [")
         eventually(lambda: "cannot check contracts: " in err.getvalue())
     finally:
         app.cancel.set("terminated")
         thread.join()
     assert [type(error) for error in ended] == [Interrupted]
-    said = err.getvalue()
-    assert f"{name} is broken: ConfigMap/conf {{.data.say}} = hello: {{.data.say}} is goodbye\n" in said
-    assert f"{name} is waiting: inputs changed\n" in said
+    printed = err.getvalue()
+    assert f"{name} is broken: ConfigMap/conf {{.data.say}} = hello: {{.data.say}} is goodbye\n" in printed
+    assert f"{name} is waiting: inputs changed\n" in printed
 
 
 def end_of(work: Callable[[], object]) -> BaseException:

@@ -215,8 +215,8 @@ def test_nothing_remains(own: Own) -> None:
 
     typed = repo.invoke("down", "--crds")  # not with what is theirs
     assert typed.code == 1, typed.text
-    for said in ("1 Thing", "theirs/Thing/precious", "invoke down --crds --force", "Retry:  invoke down --crds\n"):
-        assert said in typed.out or said in " ".join(typed.out.split())
+    for printed in ("1 Thing", "theirs/Thing/precious", "invoke down --crds --force", "Retry:  invoke down --crds\n"):
+        assert printed in typed.out or printed in " ".join(typed.out.split())
     theirs = {"namespaces /theirs", "configmaps theirs/kube-root-ca.crt", "serviceaccounts theirs/default"}
     assert own.more_than(before, kinds | theirs | {"things theirs/precious"}) == kinds | theirs | {
         "things theirs/precious"

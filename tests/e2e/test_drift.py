@@ -84,7 +84,7 @@ releases:
 """
 
 
-class Hands:
+class ManualEdits:
     """Somebody with kubectl."""
 
     def __init__(self, kube: Kube, namespace: str) -> None:
@@ -118,8 +118,8 @@ def web(repo: Repo) -> Repo:
 
 
 @pytest.fixture
-def hands(web: Repo, cluster: Cluster) -> Hands:
-    return Hands(Kube(cluster.kubeconfig, cluster.context, Cancel()), web.namespace)
+def manual_edits(web: Repo, cluster: Cluster) -> ManualEdits:
+    return ManualEdits(Kube(cluster.kubeconfig, cluster.context, Cancel()), web.namespace)
 
 
 def fields(document: Mapping[str, Any], kind: str) -> dict[str, dict[str, Any]]:
@@ -132,17 +132,17 @@ IMAGE = '.spec.template.spec.containers[name="app"].image'
 PASSWORD = '.spec.template.spec.containers[name="app"].env[name="DB_PASSWORD"].value'
 
 
-def test_what_hands_changed_is_told_and_mended(web: Repo, hands: Hands) -> None:
+def test_manual_changes_are_reported_and_repaired(web: Repo, manual_edits: ManualEdits) -> None:
     clean = web.invoke("drift", "--output", "json")
     assert (clean.code, clean.document["drifted"]) == (0, False), clean.text
     assert clean.document["counts"]["releases"] == 3  # the two of every repository
 
     container = {"name": "app", "image": "evil:2", "env": [{"name": "DB_PASSWORD", "value": "LIVE-marker"}]}
-    hands.edit("Deployment", {"spec": {"replicas": 3, "template": {"spec": {"containers": [container]}}}})
-    hands.edit("Deployment", {"spec": {"replicas": 2}}, name="scaled", manager="kube-controller-manager")
-    hands.delete("ConfigMap")
-    hands.edit("Secret", {"data": {"password": base64.b64encode(b"LIVE-marker").decode()}})
-    hands.edit("Service", {"metadata": {"labels": {"mine": "yes"}}, "spec": {"selector": {"app": "other"}}})
+    manual_edits.edit("Deployment", {"spec": {"replicas": 3, "template": {"spec": {"containers": [container]}}}})
+    manual_edits.edit("Deployment", {"spec": {"replicas": 2}}, name="scaled", manager="kube-controller-manager")
+    manual_edits.delete("ConfigMap")
+    manual_edits.edit("Secret", {"data": {"password": base64.b64encode(b"LIVE-marker").decode()}})
+    manual_edits.edit("Service", {"metadata": {"labels": {"mine": "yes"}}, "spec": {"selector": {"app": "other"}}})
 
     found = web.invoke("drift", "--output", "json")
     assert found.code == 1
@@ -163,34 +163,34 @@ def test_what_hands_changed_is_told_and_mended(web: Repo, hands: Hands) -> None:
     ]  # a label that nobody declared is nobody's affair
     assert fields(document, "ConfigMap") == {}
 
-    told = web.invoke("drift", "--name", "20")
-    assert told.code == 1
-    assert f"  Deployment/web in {web.namespace}\n    .spec.replicas: 1 → 3\n      by kubectl-edit at 2" in told.out
-    assert "Secret/web" in told.out
-    assert ".data.password: differs (its values are not shown)" in told.out
-    assert f"ConfigMap/web in {web.namespace}  is gone" in told.out
-    assert told.err.endswith("restore what was deployed: invoke drift 20 --fix\n")
-    assert "4 objects of 1 release drifted, of 7 objects of 1 release compared" in told.out
+    reported = web.invoke("drift", "--name", "20")
+    assert reported.code == 1
+    assert f"  Deployment/web in {web.namespace}\n    .spec.replicas: 1 → 3\n      by kubectl-edit at 2" in reported.out
+    assert "Secret/web" in reported.out
+    assert ".data.password: differs (its values are not shown)" in reported.out
+    assert f"ConfigMap/web in {web.namespace}  is gone" in reported.out
+    assert reported.err.endswith("restore what was deployed: invoke drift 20 --fix\n")
+    assert "4 objects of 1 release drifted, of 7 objects of 1 release compared" in reported.out
 
     fixed = web.invoke("drift", "--fix", "--output", "json")
     assert fixed.code == 0, fixed.text
     assert fixed.document["fix"] == {"exit_code": 0, "releases": [f"{web.namespace}/web"], "left": []}
     assert "1 object is gone: ConfigMap/web" in fixed.err
-    assert hands.get("Deployment")["spec"]["replicas"] == 1
-    assert hands.get("Deployment", "scaled")["spec"]["replicas"] == 1
-    assert base64.b64decode(hands.get("Secret")["data"]["password"]) == b"DECLARED-marker"
-    assert hands.get("ConfigMap")["data"]
+    assert manual_edits.get("Deployment")["spec"]["replicas"] == 1
+    assert manual_edits.get("Deployment", "scaled")["spec"]["replicas"] == 1
+    assert base64.b64decode(manual_edits.get("Secret")["data"]["password"]) == b"DECLARED-marker"
+    assert manual_edits.get("ConfigMap")["data"]
     assert "no drift: 7 objects of 1 release compared" in web.invoke("drift", "--release", "web").out
-    for typed in (clean, found, told, fixed):
+    for typed in (clean, found, reported, fixed):
         for word in ("marker", *(base64.b64encode(start).decode()[:8] for start in (b"LIVE-mar", b"DECLARED"))):
             assert word not in typed.text
 
 
-def test_a_port_that_hands_changed_is_told_and_mended(web: Repo, hands: Hands) -> None:
+def test_a_manually_changed_port_is_reported_and_repaired(web: Repo, manual_edits: ManualEdits) -> None:
     """Ports are told apart by number and have one name: an apply puts the declared one beside the changed one."""
     container = {"name": "app", "image": "example.invalid/app:1", "ports": [{"name": "http", "containerPort": 81}]}
-    hands.edit("Deployment", {"spec": {"replicas": 3, "template": {"spec": {"containers": [container]}}}})
-    hands.edit("Service", {"spec": {"ports": [{"port": 81}]}}, manager="somebody")
+    manual_edits.edit("Deployment", {"spec": {"replicas": 3, "template": {"spec": {"containers": [container]}}}})
+    manual_edits.edit("Service", {"spec": {"ports": [{"port": 81}]}}, manager="somebody")
     document = web.invoke("drift", "--output", "json").document
     ports = '.spec.template.spec.containers[name="app"].ports'
     deployment = fields(document, "Deployment")
@@ -212,27 +212,27 @@ def test_a_port_that_hands_changed_is_told_and_mended(web: Repo, hands: Hands) -
     fixed = web.invoke("drift", "--fix")
     assert fixed.code == 0, fixed.text
     assert "no drift" in fixed.out
-    assert [port["port"] for port in hands.get("Service")["spec"]["ports"]] == [80]
-    live = hands.get("Deployment")["spec"]["template"]["spec"]["containers"][0]["ports"]
+    assert [port["port"] for port in manual_edits.get("Service")["spec"]["ports"]] == [80]
+    live = manual_edits.get("Deployment")["spec"]["template"]["spec"]["containers"][0]["ports"]
     assert [port["containerPort"] for port in live] == [80]
 
 
-def test_what_cannot_be_compared_is_named(web: Repo, hands: Hands) -> None:
+def test_what_cannot_be_compared_is_named(web: Repo, manual_edits: ManualEdits) -> None:
     web.write("layers/30-more.yaml", LAYER.replace("name: web\n    chart", "name: later\n    chart"))
     later = web.invoke("drift")
     assert later.code == 1
-    said = " ".join(later.out.split())
-    assert f"{web.namespace}/later nothing to compare with: not on the cluster (invoke layer 30-more)" in said
+    printed = " ".join(later.out.split())
+    assert f"{web.namespace}/later nothing to compare with: not on the cluster (invoke layer 30-more)" in printed
     assert "1 release not compared" in later.out
     (web.path / "layers/30-more.yaml").unlink()
     none = web.invoke("drift", "--name", "nowhere", "--output", "json")
     assert (none.code, none.document["kind"]) == (2, "error")
 
 
-def test_what_was_made_anew_by_hand_is_taken_back(web: Repo, hands: Hands) -> None:
-    hands.delete("Service")
-    hands._kube.create(
-        hands.path("Service").rpartition("/")[0],
+def test_manually_recreated_objects_are_replaced(web: Repo, manual_edits: ManualEdits) -> None:
+    manual_edits.delete("Service")
+    manual_edits._kube.create(
+        manual_edits.path("Service").rpartition("/")[0],
         {
             "metadata": {"name": "web"},
             "spec": {"clusterIP": "None", "selector": {"app": "web"}, "ports": [{"port": 80}]},
@@ -263,12 +263,12 @@ def test_a_nondeterministic_chart_is_left_alone_with_a_warning(repo: Repo, clust
     )
     first = repo.invoke("layer", "20", "--output", "json")
     assert (first.code, first.document["notices"]) == (0, []), first.text
-    hands = Hands(Kube(cluster.kubeconfig, cluster.context, Cancel()), repo.namespace)
-    password = hands.get("Secret", "random")["data"]["password"]
+    manual_edits = ManualEdits(Kube(cluster.kubeconfig, cluster.context, Cancel()), repo.namespace)
+    password = manual_edits.get("Secret", "random")["data"]["password"]
     again = repo.invoke("layer", "20", "--output", "json")
     assert ([item["outcome"] for item in again.document["releases"]], again.document["notices"]) == (["unchanged"], [])
     assert repo.invoke("drift", "--name", "20").code == 0
-    assert hands.get("Secret", "random")["data"]["password"] == password
+    assert manual_edits.get("Secret", "random")["data"]["password"] == password
 
     repo.edit("layers/20-apps.yaml", "level: a", "level: b")
     warning = "may render differently each time (randAlphaNum in templates/0.yaml)"
@@ -281,4 +281,4 @@ def test_a_nondeterministic_chart_is_left_alone_with_a_warning(repo: Repo, clust
         "rendered differently from the same inputs",
     ]
     assert forced[1]["message"].endswith(": Secret/random .stringData.password")
-    assert hands.get("Secret", "random")["data"]["password"] != password
+    assert manual_edits.get("Secret", "random")["data"]["password"] != password

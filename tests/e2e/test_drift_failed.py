@@ -9,7 +9,7 @@ import pytest
 from devtools.clusters.provider import Cluster
 from devtools.kube.client import Kube
 from devtools.process.runner import Cancel
-from tests.e2e.test_drift import Hands, fields
+from tests.e2e.test_drift import ManualEdits, fields
 from tests.kits.repository import Repo, Typed
 
 pytestmark = pytest.mark.cluster
@@ -60,8 +60,8 @@ def web(repo: Repo) -> Repo:
 
 
 @pytest.fixture
-def hands(web: Repo, cluster: Cluster) -> Hands:
-    return Hands(Kube(cluster.kubeconfig, cluster.context, Cancel()), web.namespace)
+def manual_edits(web: Repo, cluster: Cluster) -> ManualEdits:
+    return ManualEdits(Kube(cluster.kubeconfig, cluster.context, Cancel()), web.namespace)
 
 
 def broken(web: Repo, *, yes: bool) -> None:
@@ -74,17 +74,17 @@ def only(typed: Typed) -> dict[str, Any]:
     return dict(release)
 
 
-def test_after_a_failed_fix_the_last_deployed_revision_counts(web: Repo, hands: Hands) -> None:
+def test_after_a_failed_fix_the_last_deployed_revision_counts(web: Repo, manual_edits: ManualEdits) -> None:
     assert web.invoke("layer", "20").code == 0
-    hands.edit("ConfigMap", {"data": {"port": "81"}})
-    hands.edit("Deployment", {"spec": {"replicas": 3}})
+    manual_edits.edit("ConfigMap", {"data": {"port": "81"}})
+    manual_edits.edit("Deployment", {"spec": {"replicas": 3}})
     broken(web, yes=True)
     web.edit("layers/20-apps.yaml", "FIRST-marker", "SECOND-marker")
     failed = web.invoke("drift", "--name", "20", "--fix")
     assert failed.code == 1, failed.text
     assert "revision 2 is failed: compared with revision 1, the last that is deployed" in " ".join(failed.out.split())
 
-    hands.delete("ConfigMap")
+    manual_edits.delete("ConfigMap")
     found = web.invoke("drift", "--name", "20", "--output", "json")
     release = only(found)
     assert found.code == 1
@@ -106,16 +106,16 @@ def test_after_a_failed_fix_the_last_deployed_revision_counts(web: Repo, hands: 
     assert web.invoke("drift", "--name", "20").code == 0
 
 
-def test_a_failed_first_install_is_compared_with_its_manifest(web: Repo, hands: Hands) -> None:
+def test_a_failed_first_install_is_compared_with_its_manifest(web: Repo, manual_edits: ManualEdits) -> None:
     broken(web, yes=True)
     assert web.invoke("layer", "20").code == 1
-    hands.delete("ConfigMap")
+    manual_edits.delete("ConfigMap")
     found = web.invoke("drift", "--name", "20", "--output", "json")
     release = only(found)
     assert (found.code, release["compared_revision"], release["compared_status"]) == (1, 1, "failed")
     drifts = [(drift["kind"], drift["state"]) for drift in release["drifts"]]
     assert sorted(drifts) == [("ConfigMap", "missing"), ("Job", "missing")]
     assert (found.document["counts"]["not_deployed"], found.document["counts"]["not_compared"]) == (1, 0)
-    told = " ".join(web.invoke("drift", "--name", "20").out.split())
-    assert "revision 1 is failed, and none is deployed: compared with the objects of that revision" in told
-    assert f"Job/web in {web.namespace} is not there" in told
+    reported = " ".join(web.invoke("drift", "--name", "20").out.split())
+    assert "revision 1 is failed, and none is deployed: compared with the objects of that revision" in reported
+    assert f"Job/web in {web.namespace} is not there" in reported

@@ -112,10 +112,10 @@ def test_what_is_declared_wrongly_is_named_at_its_place(offline: Repo, damage: B
 def test_a_directory_that_may_not_be_read_is_named(offline: Repo, name: str) -> None:
     """Root may read everything, but for one that gave up the right to."""
     over = "--bounding-set=-dac_override,-dac_read_search"
-    given_up = [] if os.geteuid() else ["setpriv", over, over.replace("bounding-set", "inh-caps")]
+    failed_releases = [] if os.geteuid() else ["setpriv", over, over.replace("bounding-set", "inh-caps")]
     (offline.path / name).chmod(0)
     try:
-        argv = [*given_up, str(Path(sys.executable).parent / "invoke"), "values", "conf"]
+        argv = [*failed_releases, str(Path(sys.executable).parent / "invoke"), "values", "conf"]
         typed = subprocess.run(argv, cwd=offline.path, env=offline.environ, capture_output=True, text=True, check=False)
     finally:
         (offline.path / name).chmod(0o755)
@@ -171,7 +171,7 @@ def test_the_next_task_is_no_layer(offline: Repo, line: str) -> None:
 
 
 @pytest.mark.parametrize("task", ["layers", "plan", "drift"])
-def test_a_layer_that_is_none_is_refused_however_it_is_given(offline: Repo, task: str) -> None:
+def test_an_unknown_layer_is_refused_in_every_form(offline: Repo, task: str) -> None:
     for words in (("nope",), ("--name", "nope")):
         typed = offline.invoke(task, *words)
         assert (typed.code, "unknown layer 'nope'" in typed.err) == (2, True), typed.text
@@ -236,10 +236,10 @@ def test_an_unreachable_cluster_is_not_planned_for_as_empty(
         (home / "ready.json").write_text(record)
     env = {"DEVTOOLS_CLUSTER": "quiet", "DEVTOOLS_STATE": str(tmp_path / "state")}
     for verb in READERS:
-        seen = call(verb, "json", environ={**offline.environ, **env}, cwd=offline.path)
-        assert (seen.code, seen.document["exit_code"]) == (4, 4), seen
-        assert says in seen.err
-        assert "empty cluster" not in seen.out + seen.err
+        observed = call(verb, "json", environ={**offline.environ, **env}, cwd=offline.path)
+        assert (observed.code, observed.document["exit_code"]) == (4, 4), observed
+        assert says in observed.err
+        assert "empty cluster" not in observed.out + observed.err
     typed = offline.invoke("plan", env=env)  # and as a user types it
     assert (typed.code, says in typed.err) == (4, True), typed.text
 
@@ -321,14 +321,14 @@ def test_the_reason_in_json_is_all_that_helm_says_of_a_template(repo: Repo, temp
 )
 @pytest.mark.parametrize("words", [("plan",), ("up", "--dry-run")])
 def test_a_plan_says_that_a_template_cannot_be_rendered(
-    repo: Repo, words: tuple[str, ...], template: str, code: int, said: str
+    repo: Repo, words: tuple[str, ...], template: str, code: int, printed: str
 ) -> None:
     repo.chart("conf", template)
     typed = repo.invoke(*words, "--output", "json")
     assert (typed.code, typed.document["result"]) == (code, "failed" if code else "planned")
     notice = next(item for item in typed.document["notices"] if item["release"].endswith("/conf"))
     assert notice["message"].startswith("helm cannot render chart platform/conf: ")
-    assert said in notice["message"]
+    assert printed in notice["message"]
 
 
 def test_a_repeated_plan_imports_only_what_it_needs(offline: Repo) -> None:

@@ -9,7 +9,7 @@ import pytest
 from devtools.clusters.provider import Cluster
 from devtools.kube.client import Kube
 from devtools.process.runner import Cancel
-from tests.e2e.test_drift import Hands
+from tests.e2e.test_drift import ManualEdits
 from tests.kits.repository import Repo
 
 pytestmark = pytest.mark.cluster
@@ -44,9 +44,9 @@ def web(repo: Repo) -> Repo:
 
 
 def test_the_commands_that_are_offered_lead_on(web: Repo, cluster: Cluster) -> None:
-    hands = Hands(Kube(cluster.kubeconfig, cluster.context, Cancel()), web.namespace)
-    hands.edit("ConfigMap", {"data": {"say": "mine"}})
-    job = hands.get("Job")["metadata"]["uid"]
+    manual_edits = ManualEdits(Kube(cluster.kubeconfig, cluster.context, Cancel()), web.namespace)
+    manual_edits.edit("ConfigMap", {"data": {"say": "mine"}})
+    job = manual_edits.get("Job")["metadata"]["uid"]
     web.edit("layers/20-apps.yaml", "say: a", "say: b")
     typed = web.invoke("layer", "20")
     for flag in ("--take-ownership", "--recreate"):  # the second is met only once the first is overcome
@@ -56,8 +56,8 @@ def test_the_commands_that_are_offered_lead_on(web: Repo, cluster: Cluster) -> N
         assert flag in offered[1]
         typed = web.invoke(*offered[1].split())
     assert typed.code == 0, typed.text
-    assert hands.get("ConfigMap")["data"] == {"say": "b"}
-    assert hands.get("Job")["metadata"]["uid"] != job
+    assert manual_edits.get("ConfigMap")["data"] == {"say": "b"}
+    assert manual_edits.get("Job")["metadata"]["uid"] != job
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_the_commands_that_are_offered_lead_on(web: Repo, cluster: Cluster) -> N
         ("--take-ownership", "smkoe", "did you mean 'smoke'?"),
     ],
 )
-def test_a_flag_for_what_this_run_is_not_about_is_refused(offline: Repo, flag: str, named: str, said: str) -> None:
+def test_a_flag_for_what_this_run_is_not_about_is_refused(offline: Repo, flag: str, named: str, printed: str) -> None:
     refused = offline.invoke("layer", "60", flag, named)
     assert refused.code == 2, refused.text
-    assert said in " ".join(refused.text.split())
+    assert printed in " ".join(refused.text.split())

@@ -74,7 +74,7 @@ def test_rights_to_one_namespace_are_enough(repo: Repo, cluster: Cluster, tmp_pa
     assert down.code == 0, down.text
 
 
-def test_who_may_not_write_leases_is_told_and_goes_on(repo: Repo, cluster: Cluster, tmp_path: Path) -> None:
+def test_a_user_without_write_leases_is_informed_and_continues(repo: Repo, cluster: Cluster, tmp_path: Path) -> None:
     rules = [rule for rule in RULES if rule["resources"] != ["leases"]]
     _limited(repo, cluster, rules, tmp_path / "limited")
     typed = repo.invoke("layer", "10", "--output", "json", "--yes")
@@ -84,11 +84,11 @@ def test_who_may_not_write_leases_is_told_and_goes_on(repo: Repo, cluster: Clust
     assert "leases" in message
 
 
-def test_who_may_not_delete_is_told_what_is_missing(repo: Repo, cluster: Cluster, tmp_path: Path) -> None:
+def test_a_user_without_delete_learns_the_missing_permission(repo: Repo, cluster: Cluster, tmp_path: Path) -> None:
     assert repo.invoke("layer", "10").code == 0
     look = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "patch", "create", "update"]}]
     _limited(repo, cluster, look, tmp_path / "limited")
     down = repo.invoke("down", "--yes")
     assert down.code != 0
-    said = " ".join(down.out.split())
-    assert "cannot delete resource" in said, down.text
+    printed = " ".join(down.out.split())
+    assert "cannot delete resource" in printed, down.text

@@ -49,11 +49,13 @@ def test_an_undeclared_release_is_named_with_what_removes_it(repo: Repo) -> None
     path.write_text(whole + more)
     assert repo.invoke("layer", "10").code == 0
     path.write_text(whole)
-    said = f"{repo.namespace}/extra is on the cluster, but no longer declared; to uninstall: invoke down --undeclared"
+    printed = (
+        f"{repo.namespace}/extra is on the cluster, but no longer declared; to uninstall: invoke down --undeclared"
+    )
     for words in (("layer", "10", "--no-test"), ("up", "--no-test", "--dry-run"), ("plan",)):
         typed = repo.invoke(*words)
         assert typed.code == 0, typed.text
-        assert said in " ".join(typed.err.split()), typed.text
+        assert printed in " ".join(typed.err.split()), typed.text
     assert "longer declared" not in repo.invoke("layer", "60", "--dry-run").err
     document = repo.invoke("down", "--undeclared", "--output", "json").document
     assert [(item["release"], item["outcome"]) for item in document["releases"]] == [
@@ -320,7 +322,7 @@ def test_a_second_run_that_may_not_wait_is_refused_by_name(repo: Repo, cluster: 
     child.communicate(timeout=120)
     assert typed.code == 4, typed.text
     assert f"(pid {child.pid}, since " in typed.err
-    told = "another run is in progress, so this output may soon be out of date: invoke layer 10-base by "
-    assert [notice["message"].startswith(told) for notice in looking[0].document["notices"]] == [True]
-    assert told in looking[1].err
+    reported = "another run is in progress, so this output may soon be out of date: invoke layer 10-base by "
+    assert [notice["message"].startswith(reported) for notice in looking[0].document["notices"]] == [True]
+    assert reported in looking[1].err
     assert repo.invoke("plan", "--output", "json").document["notices"] == []

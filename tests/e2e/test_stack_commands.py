@@ -101,7 +101,7 @@ def test_ctrl_c_ends_a_command_and_what_comes_after_still_runs(repo: Repo, where
         ("before: [{command: x}]\n", "devtools.yaml:1:11: unknown key 'command'"),
     ],
 )
-def test_what_is_wrong_with_them_is_said_at_its_place(offline: Repo, text: str, problem: str) -> None:
+def test_their_errors_are_reported_with_their_locations(offline: Repo, text: str, problem: str) -> None:
     offline.write("devtools.yaml", text)
     typed = offline.invoke("layers")
     assert typed.code == 2

@@ -118,10 +118,10 @@ def test_errors_are_one_document_too(offline: Repo) -> None:
 
 
 @pytest.mark.parametrize("told", ["", "1"])
-def test_modules_are_compiled_once_unless_python_may_not(offline: Repo, tmp_path: Path, told: str) -> None:
-    env = {"PYTHONDONTWRITEBYTECODE": told, "PYTHONPYCACHEPREFIX": str(tmp_path / "pyc")}
+def test_modules_are_compiled_once_unless_python_may_not(offline: Repo, tmp_path: Path, reported: str) -> None:
+    env = {"PYTHONDONTWRITEBYTECODE": reported, "PYTHONPYCACHEPREFIX": str(tmp_path / "pyc")}
     assert _sh(offline, "$INVOKE layers", env)[0] == 0
-    assert any("devtools/config/stack." in str(path) for path in tmp_path.rglob("*.pyc")) != bool(told)
+    assert any("devtools/config/stack." in str(path) for path in tmp_path.rglob("*.pyc")) != bool(reported)
 
 
 STUCK = """
@@ -208,11 +208,11 @@ def test_stopped_while_waiting_for_the_lock(repo: Repo) -> None:
     holder = repo.start("layer", "10")
     _begun(repo)
     waiting = repo.start("layer", "60", "--output", "json")
-    said: list[str] = []
+    printed: list[str] = []
     assert waiting.stderr is not None
-    reader = Thread(target=lambda: said.extend(waiting.stderr or ()))
+    reader = Thread(target=lambda: printed.extend(waiting.stderr or ()))
     reader.start()
-    eventually(lambda: any("waiting for another run" in line for line in said), told=lambda: said)
+    eventually(lambda: any("waiting for another run" in line for line in printed), reported=lambda: printed)
     waiting.send_signal(signal.SIGTERM)
     assert waiting.stdout is not None
     document = json.loads(waiting.stdout.read())
@@ -278,7 +278,7 @@ def test_a_process_that_ends_while_it_is_looked_at_is_no_error(tmp_path: Path, m
         return found
 
     monkeypatch.setattr(orphans, "_mark", marked_then_gone)
-    said: list[str] = []
-    with marked(tmp_path, said.append):
+    printed: list[str] = []
+    with marked(tmp_path, printed.append):
         assert not lock.exists()
-    assert said == []
+    assert printed == []

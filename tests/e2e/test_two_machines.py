@@ -31,7 +31,7 @@ def _lease(repo: Repo) -> str:
     return f"/apis/coordination.k8s.io/v1/namespaces/{repo.namespace}/leases/devtools-{repo.namespace}"
 
 
-def test_a_run_from_elsewhere_is_awaited_or_taken_over(repo: Repo, cluster: Cluster) -> None:
+def test_a_run_on_another_machine_is_awaited_or_replaced(repo: Repo, cluster: Cluster) -> None:
     repo.edit("layers/10-base.yaml", "    contract:", f"{HOOK}    contract:")
     kube, elsewhere = Kube(cluster.kubeconfig, cluster.context, Cancel()), _elsewhere(repo)
     first = repo.start("layer", "10")
@@ -40,9 +40,9 @@ def test_a_run_from_elsewhere_is_awaited_or_taken_over(repo: Repo, cluster: Clus
     first.send_signal(signal.SIGKILL)
     first.communicate()
     assert refused.code == 4, refused.text
-    said = " ".join(refused.text.split())
-    assert "another run holds the cluster's run lock: invoke layer 10-base by " in said
-    assert f"(pid {first.pid}, since " in said
+    printed = " ".join(refused.text.split())
+    assert "another run holds the cluster's run lock: invoke layer 10-base by " in printed
+    assert f"(pid {first.pid}, since " in printed
     assert kube.get(_lease(repo)), "it was killed and gave up nothing"
 
     repo.write("go", "")  # to what the killed one left, too

@@ -168,7 +168,7 @@ class Played:
 
     def __call__(self, item: Step) -> HelmProcess:
         self.launched.append(item.id.name)
-        return HelmProcess(Command(argv=self._argv), lambda given, _: self.runner.run(given), reads=True)
+        return HelmProcess(Command(argv=self._argv), lambda provided, _: self.runner.run(provided), reads=True)
 
 
 def _steps(bench_root: Path, *edges: tuple[str, str], **more: str) -> dict[ReleaseId, Step]:
@@ -204,7 +204,7 @@ def test_a_step_is_prestarted_once_all_its_needs_have_begun(tmp_path: Path) -> N
     assert not play.runner.groups()
 
 
-def test_nobody_is_prepared_while_others_want_the_slots(tmp_path: Path) -> None:
+def test_nothing_is_prepared_while_releases_need_the_slots(tmp_path: Path) -> None:
     steps, slots, play = _steps(tmp_path, ("b", "a")), Slots(1), Played()
     prestart = Prestart(steps, slots, play)
     with slots.hold(_id("a")):

@@ -134,7 +134,7 @@ def test_a_slot_goes_to_the_most_urgent_who_waits() -> None:
     assert slots.queued(ReleaseId("a", "busy")) < slots.queued(order[0])
 
 
-def test_slots_are_as_many_as_said_and_come_back_after_an_error() -> None:
+def test_slots_are_limited_and_released_after_an_error() -> None:
     slots, both = Slots(2), Barrier(2, timeout=120)
 
     def work(name: str) -> None:

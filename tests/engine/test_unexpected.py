@@ -51,10 +51,10 @@ def test_a_bug_fails_one_step_and_the_others_finish(bench: Bench) -> None:
     end = ran.one(RunFinished)
     assert end.exit_code == 3
     assert end.reason.startswith("KeyError in devtools itself; the details are in ")
-    kept = Path(end.reason.rpartition(" ")[2])
-    assert "Traceback" in kept.read_text()
-    assert kept.stat().st_mode & 0o777 == 0o600
-    kept.unlink()
+    retained = Path(end.reason.rpartition(" ")[2])
+    assert "Traceback" in retained.read_text()
+    assert retained.stat().st_mode & 0o777 == 0o600
+    retained.unlink()
 
 
 @cluster
@@ -170,8 +170,8 @@ JSON = st.recursive(
     max_leaves=12,
 )
 PARSERS: tuple[Callable[[str], object], ...] = (
-    lambda said: parse_upgrade(said, "ns"),
-    lambda said: parse_manifest(said, "ns"),
+    lambda printed: parse_upgrade(printed, "ns"),
+    lambda printed: parse_manifest(printed, "ns"),
     parse_tests,
     classify,
 )
@@ -180,7 +180,7 @@ PARSERS: tuple[Callable[[str], object], ...] = (
 @given(JSON, st.text(max_size=60))
 def test_whatever_helm_says_is_read_or_refused(document: object, text: str) -> None:
     plain = json.dumps(document)
-    for said in (plain, text, json.dumps({"version": 1, "manifest": text}), f"a: {text}\nkind: 2024-99-99\n"):
+    for printed in (plain, text, json.dumps({"version": 1, "manifest": text}), f"a: {text}\nkind: 2024-99-99\n"):
         for parse in PARSERS:
             with contextlib.suppress(DevtoolsError):
-                parse(said)
+                parse(printed)

@@ -37,7 +37,7 @@ class Argv:
     """Samples the argv of every process that begins before the body ends."""
 
     def __init__(self) -> None:
-        self.seen: set[bytes] = set()
+        self.observed: set[bytes] = set()
         self._old = _processes()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample)
@@ -56,7 +56,7 @@ class Argv:
             self._old &= now  # a number may be given again
             for pid in now - self._old:
                 with contextlib.suppress(OSError):
-                    self.seen.add(Path("/proc", pid, "cmdline").read_bytes())
+                    self.observed.add(Path("/proc", pid, "cmdline").read_bytes())
             time.sleep(0.01)
 
 
@@ -140,8 +140,8 @@ def test_a_secret_is_nowhere_after_runs_and_failures(marked: Repo, cluster: Clus
     assert secret, "the mark did go where it belongs"
     assert base64.b64decode(secret["data"]["password"]).decode() == MARK
     assert [text for text in printed if not _is_clean(text)] == []
-    assert [words for words in argv.seen if not _is_clean(words)] == []
-    assert any(b"upgrade" in words and b"conf" in words for words in argv.seen), "helm was seen at work"
+    assert [words for words in argv.observed if not _is_clean(words)] == []
+    assert any(b"upgrade" in words and b"conf" in words for words in argv.observed), "helm was seen at work"
     assert _holders(marked.path / ".devtools") == []
     assert [path for path in state.iterdir() if path.name != "clusters" and _holders(path)] == []
 
@@ -152,5 +152,5 @@ def test_the_mark_is_found_where_it_is(tmp_path: Path) -> None:
         (tmp_path / str(number)).write_text(text)
     assert len(_holders(tmp_path)) == 4
     with Argv() as argv, subprocess.Popen(["sh", "-c", "sleep 600; true", MARK], start_new_session=True) as child:
-        eventually(lambda: [words for words in list(argv.seen) if not _is_clean(words)])
+        eventually(lambda: [words for words in list(argv.observed) if not _is_clean(words)])
         os.killpg(child.pid, signal.SIGKILL)

@@ -325,7 +325,7 @@ def _context_at(kubeconfig: Path, state: Path) -> ContextProvider:
 @example(KUBECONFIG.replace("certificate-authority-data", "1").encode())
 @example(KUBECONFIG.replace("YQ==", "[" * 380 + "]" * 380, 1).encode())
 @given(documents(KUBECONFIG, FILED, FILED.replace("username: a", "exec: {command: ./a}")))
-def test_whatever_a_kubeconfig_holds_a_context_is_taken_from_it(raw: bytes) -> None:
+def test_a_context_is_read_from_any_kubeconfig(raw: bytes) -> None:
     with scratch() as directory:
         path, state = Path(directory) / "kubeconfig", Path(directory) / "state"
         path.write_bytes(raw)
@@ -494,13 +494,13 @@ IMAGE_TABLE = (
 INVENTORY = '[["v1", "ConfigMap", "ns", "a"], ["apps/v1", "Deployment", "ns", "b"]]'
 
 
-def _record(said: str) -> dict[str, Any]:
-    packed = base64.b64encode(base64.b64encode(gzip.compress(said.encode(errors="replace"), 1))).decode()
+def _record(printed: str) -> dict[str, Any]:
+    packed = base64.b64encode(base64.b64encode(gzip.compress(printed.encode(errors="replace"), 1))).decode()
     return {"metadata": {"namespace": "ns", "name": "x"}, "data": {"release": packed}}
 
 
-def _read_record(said: str) -> object:
-    stored = record.read_record(_record(said))
+def _read_record(printed: str) -> object:
+    stored = record.read_record(_record(printed))
     return (
         stored.objects(),
         stored.crds(),
@@ -511,24 +511,24 @@ def _read_record(said: str) -> object:
     )
 
 
-def _tests(said: str) -> object:
+def _tests(printed: str) -> object:
     """What is asked of a test before it is run."""
-    tests = [Test(release=SMOKE, hook=hook) for hook in helm.parse_tests(said)]
+    tests = [Test(release=SMOKE, hook=hook) for hook in helm.parse_tests(printed)]
     return [(test.name, test.kind, hash(test.ref), test.deadline.seconds, test.is_optional) for test in tests]
 
 
-def _refusals(said: str) -> str:
-    return "".join(map(str, rejections.refusals(said)))
+def _refusals(printed: str) -> str:
+    return "".join(map(str, rejections.refusals(printed)))
 
 
-def _differences(said: str) -> object:
+def _differences(printed: str) -> object:
     """As they are told of a cluster, from the note of what it was made from."""
-    old = read_json(said)
+    old = read_json(printed)
     return differences(old, MADE_FROM) if isinstance(old, dict) else ()
 
 
-def _printed(said: str) -> Result:
-    return Result(returncode=1, stdout=said, stderr=said)
+def _printed(printed: str) -> Result:
+    return Result(returncode=1, stdout=printed, stderr=printed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -556,27 +556,27 @@ def _lines(parse: Callable[[str], object], *goods: str, raises: tuple[type[Excep
 
 
 PARSERS: dict[str, Parser] = {
-    "helm upgrade": Parser(parse=lambda said: helm.parse_upgrade(said, "ns"), goods=(json.dumps(RELEASE),)),
-    "helm manifest": _lines(lambda said: helm.parse_manifest(said, "ns"), MANIFEST),
-    "helm object": Parser(parse=lambda said: helm.parse_manifest(said, "ns"), goods=(json.dumps(OBJECT),)),
-    "helm images": _lines(lambda said: images_of(helm.documents(said)), MANIFEST),
+    "helm upgrade": Parser(parse=lambda printed: helm.parse_upgrade(printed, "ns"), goods=(json.dumps(RELEASE),)),
+    "helm manifest": _lines(lambda printed: helm.parse_manifest(printed, "ns"), MANIFEST),
+    "helm object": Parser(parse=lambda printed: helm.parse_manifest(printed, "ns"), goods=(json.dumps(OBJECT),)),
+    "helm images": _lines(lambda printed: images_of(helm.documents(printed)), MANIFEST),
     "helm hooks": _lines(_tests, MANIFEST, yaml.safe_dump(HOOK)),
     "a helm hook": Parser(parse=_tests, goods=(json.dumps(HOOK),)),
-    "images of an object": Parser(parse=lambda said: images_of(helm.documents(said)), goods=(json.dumps(POD),)),
+    "images of an object": Parser(parse=lambda printed: images_of(helm.documents(printed)), goods=(json.dumps(POD),)),
     "helm failure": _lines(failures.classify, REFUSED, INVALID, FOREIGN),
     "helm refusals": _lines(_refusals, REFUSED, INVALID, FOREIGN),
     "helm values": _lines(rejections.without_values, 'Invalid value: {"a": "b"}: field is immutable', INVALID),
     "helm kinds": _lines(helm.missing_kinds, 'no matches for kind "A" in version "b/v1"'),
     "helm applied": Parser(
-        parse=lambda said: revision.applied(_record(said), ReleaseId("ns", "x")), goods=(json.dumps(RELEASE),)
+        parse=lambda printed: revision.applied(_record(printed), ReleaseId("ns", "x")), goods=(json.dumps(RELEASE),)
     ),
     "helm record": Parser(parse=_read_record, goods=(json.dumps(RELEASE),)),
     "hooks of a record": Parser(
-        parse=lambda said: hooks(_record(said), "install", "ns"),
+        parse=lambda printed: hooks(_record(printed), "install", "ns"),
         goods=(json.dumps({"hooks": [{"name": "a", "kind": "Job", "events": ["pre-install", "test"]}]}),),
     ),
     "inventory": Parser(
-        parse=lambda said: owned_objects({"annotations": {ANNOTATION_OBJECTS: said}}), goods=(INVENTORY,)
+        parse=lambda printed: owned_objects({"annotations": {ANNOTATION_OBJECTS: printed}}), goods=(INVENTORY,)
     ),
     "durations": Parser(parse=read_durations, goods=('{"version": 1, "seconds": {"a/b": 1.5}}',)),
     "k3d clusters": Parser(parse=k3d_output.parse_clusters, goods=(CLUSTERS,), raises=(ValueError,)),
@@ -590,21 +590,21 @@ PARSERS: dict[str, Parser] = {
         k3d_output.first_error, 'INFO[0000] x\nERRO[0001] y\nFATA[0002] z\nlevel=error msg="x \\"y\\""\n'
     ),
     "k3d kubeconfig": _lines(
-        lambda said: k3d_output.kubeconfig(said, "https://127.0.0.1:1"), KUBECONFIG, raises=(ValueError,)
+        lambda printed: k3d_output.kubeconfig(printed, "https://127.0.0.1:1"), KUBECONFIG, raises=(ValueError,)
     ),
     "kwokctl": _lines(kwokctl.messages, KWOK),
     "ctr images": _lines(ctr.parse_images, IMAGE_TABLE, raises=(ValueError,)),
     "ctr content": Parser(parse=ctr.config_of, goods=('{"config": {"digest": "sha256:0"}, "layers": []}',)),
-    "buf findings": _lines(lambda said: buf.findings(_printed(said), Path()), FINDING),
-    "a buf finding": Parser(parse=lambda said: buf.findings(_printed(said), Path()), goods=(FINDING,)),
+    "buf findings": _lines(lambda printed: buf.findings(_printed(printed), Path()), FINDING),
+    "a buf finding": Parser(parse=lambda printed: buf.findings(_printed(printed), Path()), goods=(FINDING,)),
     "buf commit": _lines(
-        lambda said: buf.commit(_printed(said), "buf.build/a/b"), f"buf.build/a/b:{'0123456789abcdef' * 2}\n"
+        lambda printed: buf.commit(_printed(printed), "buf.build/a/b"), f"buf.build/a/b:{'0123456789abcdef' * 2}\n"
     ),
     "buildx": _lines(buildx.builders, '["a", "a", "kubernetes", "running", ""]\n' * 2, raises=(ValueError,)),
     "tilt resources": Parser(parse=tilt_commands.tiltfile_error, goods=(json.dumps(TILT),), raises=(ValueError,)),
     "tilt session": Parser(parse=tilt_commands.pid, goods=(json.dumps(TILT),), raises=(ValueError,)),
     "tilt cluster": Parser(parse=tilt_commands.context, goods=(json.dumps(CONNECTED),), raises=(ValueError,)),
-    "a version": _lines(lambda said: versions.parts(versions.read_version(said) or "0"), "v1.34.4+gabc\n"),
+    "a version": _lines(lambda printed: versions.parts(versions.read_version(printed) or "0"), "v1.34.4+gabc\n"),
 }
 
 
@@ -618,9 +618,9 @@ def test_the_good_ones_among_the_answers_are_read(tool: str) -> None:
 @given(data=st.data())
 def test_whatever_a_tool_prints(tool: str, data: st.DataObject) -> None:
     parser = PARSERS[tool]
-    said = data.draw(parser.answers()).decode("utf-8", "backslashreplace")
+    printed = data.draw(parser.answers()).decode("utf-8", "backslashreplace")
     try:
-        event("read something" if parser.parse(said) else "read nothing")
+        event("read something" if parser.parse(printed) else "read nothing")
     except parser.refusals:
         event("refused")
 

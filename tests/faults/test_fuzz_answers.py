@@ -65,9 +65,9 @@ class _Handler(socketserver.StreamRequestHandler):
             if name.lower() == b"content-length":
                 length = int(value)
         self.rfile.read(length)
-        said: Answer = self.server.answer  # type: ignore[attr-defined]
+        printed: Answer = self.server.answer  # type: ignore[attr-defined]
         with contextlib.suppress(ConnectionError):  # who asked may have hung up
-            self.wfile.write(next((raw for path, raw in said.known if path.encode() in request), said.raw))
+            self.wfile.write(next((raw for path, raw in printed.known if path.encode() in request), printed.raw))
 
 
 class _Tcp(socketserver.ThreadingTCPServer):
@@ -141,7 +141,7 @@ def tcp() -> Iterator[tuple[int, Answer]]:
 
 # --- Vault
 
-KEPT = '{"data": {"data": {"password": "x"}, "metadata": {"version": 3, "deletion_time": "", "destroyed": false}}}'
+STORED = '{"data": {"data": {"password": "x"}, "metadata": {"version": 3, "deletion_time": "", "destroyed": false}}}'
 REFUSED = '{"errors": ["no handler for route \\"secret/data/a\\". route entry not found."], "data": {"metadata": {}}}'
 
 
@@ -152,16 +152,16 @@ REFUSED = '{"errors": ["no handler for route \\"secret/data/a\\". route entry no
 @example(http(b"[]"))
 @example(http(b"{}"))
 @example(http(b'{"data": {"data": [], "metadata": {"version": "x"}}}'))
-@given(answers(KEPT, REFUSED))
+@given(answers(STORED, REFUSED))
 def test_whatever_answers_for_vault(tcp: tuple[int, Answer], raw: bytes) -> None:
     port, answer = tcp
     answer.raw = raw
     store = VaultStore(Address(url=f"http://127.0.0.1:{port}"), "token", "secret")
     try:
-        kept = store.read("a")
+        retained = store.read("a")
         event("read")
-        assert isinstance({**kept.data}, dict)
-        assert isinstance(kept.version, int)
+        assert isinstance({**retained.data}, dict)
+        assert isinstance(retained.version, int)
     except DevtoolsError as error:
         event(type(error).__name__)
     try:
@@ -333,8 +333,8 @@ def records(draw: st.DrawFn) -> dict[str, Any]:
     for name in draw(st.lists(st.sampled_from(sorted(LABELS)), max_size=4)):
         labels[name] = draw(st.sampled_from((None, *LABELS[name])))
     made: dict[str, Any] = {"name": "s", "namespace": draw(st.sampled_from(("ameide", "ameide", "data")))}
-    if said := {name: value for name, value in labels.items() if value is not None}:
-        made["labels"] = said
+    if printed := {name: value for name, value in labels.items() if value is not None}:
+        made["labels"] = printed
     if draw(st.booleans()):
         inventory: bytes = draw(st.just(INVENTORY.encode()) | documents(INVENTORY, odd=ODD))
         made["annotations"] = {ANNOTATION_OBJECTS: inventory.decode("utf-8", "replace")}

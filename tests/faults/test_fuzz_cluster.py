@@ -153,8 +153,8 @@ def _another(value: Any, key: Any) -> st.SearchStrategy[Any]:
     if isinstance(value, int):
         return st.sampled_from(NUMBERS)
     if isinstance(value, str):
-        kept = key in {"kind", "apiVersion", "uid"}
-        return st.just(value) if kept else st.sampled_from(TEXTS if key != "name" else ("a", "b", "p", "w"))
+        retained = key in {"kind", "apiVersion", "uid"}
+        return st.just(value) if retained else st.sampled_from(TEXTS if key != "name" else ("a", "b", "p", "w"))
     if isinstance(value, list):
         return st.sampled_from((value, [*value, *copy.deepcopy(value)], value[:1], []))
     return st.sampled_from((value, {} if not NEEDED & value.keys() else value))
@@ -237,7 +237,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
     [{"a": None}],
 )
 @given(ENTRIES, ENTRIES, VALUES, VALUES)
-def test_whoever_manages_what(
+def test_any_field_manager(
     live: list[dict[str, Any]], wanted: list[dict[str, Any]], one: object, other: object
 ) -> None:
     first = {"metadata": {"name": "a", "managedFields": live}, "spec": one, "data": {"a": other}}
@@ -258,7 +258,7 @@ def test_whoever_manages_what(
 
 
 @given(st.text(max_size=300), st.sampled_from(("connection refused", "x509", "not found", "EOF", "")))
-def test_whatever_is_said_of_a_webhook(text: str, why: str) -> None:
+def test_any_webhook_configuration(text: str, why: str) -> None:
     found = unanswered(f'failed calling webhook "{text}": {text} {why} {text}')
     assert found is None or found.message
     assert ApiError(500, text, text).message

@@ -67,8 +67,8 @@ STAMP = [SHELL.stat().st_mtime_ns, SHELL.stat().st_size, list(HELM.ask)]
 
 def _looked(root: Path) -> object:
     runner = FakeRunner().on("sh", Reply(stdout="v4.3.1"))
-    seen = Probe(runner, str(SHELL.parent), root / "path.json").look(replace(HELM, name="sh"))
-    return seen and HELM.accepts(seen[1]) and not runner.commands
+    observed = Probe(runner, str(SHELL.parent), root / "path.json").look(replace(HELM, name="sh"))
+    return observed and HELM.accepts(observed[1]) and not runner.commands
 
 
 NOTES = {

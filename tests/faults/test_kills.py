@@ -106,23 +106,23 @@ def test_after_any_number_of_kills_one_run_puts_everything_right(repo: Repo, clu
         assert "Traceback" not in out + err, (seed, killed, err)
     last = repo.invoke("layer", "10")
     assert last.code == 0, (seed, killed, last.text)
-    told = f"seed {seed}: {killed}"
-    print(told)  # noqa: T201 - pytest shows it with -s and -rP
-    assert with_mark(mark) == [], told
-    _is_right(repo, kube, f"round {TIMES}", told)
+    reported = f"seed {seed}: {killed}"
+    print(reported)  # noqa: T201 - pytest shows it with -s and -rP
+    assert with_mark(mark) == [], reported
+    _is_right(repo, kube, f"round {TIMES}", reported)
     again = repo.invoke("layer", "10", "--output", "json").document
-    assert {item["outcome"] for item in again["releases"]} == {"unchanged"}, told
-    assert list((state / "marks").glob("*-*.lock")) == [], told
+    assert {item["outcome"] for item in again["releases"]} == {"unchanged"}, reported
+    assert list((state / "marks").glob("*-*.lock")) == [], reported
 
 
-def _is_right(repo: Repo, kube: Kube, said: str, told: str) -> None:
+def _is_right(repo: Repo, kube: Kube, messages: str, reported: str) -> None:
     """Each release once, deployed, with what was declared last; nothing pending, lost or doubled."""
     namespace = f"/api/v1/namespaces/{repo.namespace}"
     records = [item["labels"] for item in kube.metadata(f"{namespace}/secrets", labelSelector="owner=helm")]
-    assert not [item for item in records if item["status"].startswith(("pending", "uninstalling"))], told
-    assert sorted(item["name"] for item in records if item["status"] == "deployed") == sorted(NAMES), told
+    assert not [item for item in records if item["status"].startswith(("pending", "uninstalling"))], reported
+    assert sorted(item["name"] for item in records if item["status"] == "deployed") == sorted(NAMES), reported
     mine = {key.name: fact for key, fact in observe(kube).releases.items() if key.namespace == repo.namespace}
     assert {name: (fact.status, fact.missing) for name, fact in mine.items()} == dict.fromkeys(NAMES, ("deployed", ()))
     maps = {item["metadata"]["name"]: item.get("data") for item in kube.items(f"{namespace}/configmaps")}
     maps.pop("kube-root-ca.crt", None)
-    assert maps == {f"{name}-{number}": {"say": said} for name in NAMES for number in range(10)}, told
+    assert maps == {f"{name}-{number}": {"say": messages} for name in NAMES for number in range(10)}, reported

@@ -276,8 +276,8 @@ def test_nothing_is_sent_to_a_context_that_is_not_allowed(
 
     use = "cluster: {provider: context, context: prod}\n"
     for settings in ("", use, use + "allowed_contexts: [other]\n"):
-        code, said = typed(settings)
-        assert (code, came) == (ExitCode.CONFIG, []), said
+        code, printed = typed(settings)
+        assert (code, came) == (ExitCode.CONFIG, []), printed
     typed(use + "allowed_contexts: [prod]\n")
     eventually(lambda: came)  # the listener does count
 
@@ -348,6 +348,6 @@ def test_an_object_of_an_unknown_kind_is_named_with_what_to_do(bench: Bench) -> 
 def test_a_chart_for_another_kubernetes_gets_no_advice_on_crds(bench: Bench) -> None:
     job = {"apiVersion": "batch/v1beta1", "kind": "CronJob", "metadata": {"name": "j"}}
     end = bench.run(plan(step(bench.release(bench.chart("conf", job))))).one(StepFinished)
-    said = "the cluster has no kind CronJob of batch/v1beta1: its Kubernetes does not serve that version of its API"
-    assert end.reason == said
+    printed = "the cluster has no kind CronJob of batch/v1beta1: its Kubernetes does not serve that version of its API"
+    assert end.reason == printed
     assert end.hint == "the chart is for another Kubernetes: `kubectl api-versions` shows what this one serves"

@@ -99,7 +99,7 @@ def _run_with(repo: Repo, kube: Kube, fault: AbstractContextManager[None]) -> st
     return " ".join(err.split())
 
 
-def _is_said(said: str) -> None:
+def _is_reported(printed: str) -> None:
     for words in (
         "does not answer (",
         "trying again for 30 s",
@@ -107,7 +107,7 @@ def _is_said(said: str) -> None:
         "the API server was unreachable for a while: ",
         "it is back: trying again",
     ):
-        assert words in said, said
+        assert words in printed, printed
 
 
 @contextlib.contextmanager
@@ -123,7 +123,7 @@ def test_a_run_waits_for_a_server_that_comes_back(repo: Repo, cluster: Cluster, 
     assert port
     door = Door(port)
     repo.env = _door_context(repo, cluster, door, tmp_path)
-    _is_said(_run_with(repo, Kube(cluster.kubeconfig, cluster.context, Cancel()), _shut(door)))
+    _is_reported(_run_with(repo, Kube(cluster.kubeconfig, cluster.context, Cancel()), _shut(door)))
     door.close()
 
 
@@ -246,7 +246,7 @@ def _stopped(server: psutil.Process) -> Iterator[None]:
 
 @nightly
 def test_a_server_that_is_killed_and_started_again(own: Own, tmp_path: Path) -> None:
-    _is_said(_run_with(own.repo, own.kube, _killed(own, tmp_path / "log")))
+    _is_reported(_run_with(own.repo, own.kube, _killed(own, tmp_path / "log")))
 
 
 @nightly

@@ -56,26 +56,26 @@ def test_the_sections_are_these() -> None:
 def test_every_row_names_tests_that_exist(section: str) -> None:
     found = rows(sections()[section])
     assert found
-    assert not [f"{row[0]}: {said}" for row in found for said in complaints(row)]
+    assert not [f"{row[0]}: {printed}" for row in found for printed in complaints(row)]
 
 
-def test_no_fault_is_told_twice() -> None:
-    told = [row[0] for text in sections().values() for row in rows(text)]
-    assert sorted(set(told)) == sorted(told)
+def test_no_fault_is_reported_twice() -> None:
+    reported = [row[0] for text in sections().values() for row in rows(text)]
+    assert sorted(set(reported)) == sorted(reported)
 
 
 @pytest.mark.parametrize(
     "row",
     [
         ["a", "b", "c", "`tests/faults/test_table.py::test_that_is_not_there`"],
-        ["a", "b", "c", "`tests/nowhere/test_table.py::test_no_fault_is_told_twice`"],
+        ["a", "b", "c", "`tests/nowhere/test_table.py::test_no_fault_is_reported_twice`"],
         ["a", "b", "c", "by hand"],
-        ["a", "b", "c", "`tests/faults/test_table.py::test_no_fault_is_told_twice` and by hand"],
-        ["a", "", "c", "`tests/faults/test_table.py::test_no_fault_is_told_twice`"],
-        ["a", "b", "`tests/faults/test_table.py::test_no_fault_is_told_twice`"],
+        ["a", "b", "c", "`tests/faults/test_table.py::test_no_fault_is_reported_twice` and by hand"],
+        ["a", "", "c", "`tests/faults/test_table.py::test_no_fault_is_reported_twice`"],
+        ["a", "b", "`tests/faults/test_table.py::test_no_fault_is_reported_twice`"],
     ],
     ids=["no such test", "no such file", "no test", "more than tests", "empty cell", "cell missing"],
 )
 def test_a_row_that_is_not_backed_is_noticed(row: list[str]) -> None:
     assert complaints(row)
-    assert not complaints(["a", "b", "c", "`tests/faults/test_table.py::test_no_fault_is_told_twice`"])
+    assert not complaints(["a", "b", "c", "`tests/faults/test_table.py::test_no_fault_is_reported_twice`"])

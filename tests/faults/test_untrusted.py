@@ -61,8 +61,8 @@ def test_a_tag_that_would_call_something_is_refused_or_is_text(offline: Repo, wa
     mark = offline.path / "executed"
     WAYS[way](offline, PYTHON.format(mark=mark))
     for verb in READERS:
-        said = _ask(offline, verb)
-        assert said.code in (ExitCode.OK, ExitCode.CONFIG, ExitCode.ENVIRONMENT), said
+        printed = _ask(offline, verb)
+        assert printed.code in (ExitCode.OK, ExitCode.CONFIG, ExitCode.ENVIRONMENT), printed
         assert not mark.exists()
 
 
@@ -72,8 +72,8 @@ def test_only_a_sync_runs_the_commands_before_it(offline: Repo) -> None:
     offline.edit("layers/10-base.yaml", "    values:", f"    before: {run}    after: {run}    values:")
     offline.write("devtools.yaml", f"before: {run}after: {run}")
     for verb in READERS:
-        said = _ask(offline, verb)
-        assert said.code in (ExitCode.OK, ExitCode.ENVIRONMENT), said
+        printed = _ask(offline, verb)
+        assert printed.code in (ExitCode.OK, ExitCode.ENVIRONMENT), printed
         assert not mark.exists(), verb
     document = json.loads(_ask(offline, "plan").out)
     (conf, _) = document["releases"]
@@ -146,8 +146,8 @@ def test_an_archive_with_paths_outside_is_refused_first(offline: Repo, case: str
     offline.edit("layers/10-base.yaml", "platform/conf", "acme/tool")
     before = sorted(offline.path.parent.rglob("*"))
     for verb in ("plan", "layer", "up"):
-        said = _ask(offline, verb)
-        assert said.code is ExitCode.CONFIG, said
+        printed = _ask(offline, verb)
+        assert printed.code is ExitCode.CONFIG, printed
     assert [path for path in sorted(offline.path.parent.rglob("*")) if path not in before] == []
     assert not Path("/tmp/executed-by-a-chart").exists()
 
@@ -184,10 +184,10 @@ def test_a_link_that_leads_out_of_the_repository_is_refused(offline: Repo, place
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(outside / "shadow" if (outside / "shadow").exists() and "directory" not in place else outside)
     for verb in ("plan", "values", "layer"):
-        said = _ask(offline, verb)
+        printed = _ask(offline, verb)
         if verb != "values":
-            assert said.code in (ExitCode.CONFIG, ExitCode.ENVIRONMENT), said
-        assert SECRET not in said.out + said.err
+            assert printed.code in (ExitCode.CONFIG, ExitCode.ENVIRONMENT), printed
+        assert SECRET not in printed.out + printed.err
     assert "points outside the repository" in "".join(_ask(offline, "plan").err.split("\n"))
 
 
@@ -202,9 +202,9 @@ def test_an_archive_that_a_link_leads_to_is_refused(offline: Repo) -> None:
     entry |= {"repository": "https://charts.example.com", "sha256": hashlib.sha256(raw).hexdigest()}
     offline.write("charts/third_party/lock.yaml", json.dumps({"charts": [entry]}))
     offline.edit("layers/10-base.yaml", "platform/conf", "acme/tool")
-    said = _ask(offline, "plan")
-    assert said.code is ExitCode.CONFIG
-    assert "points outside the repository" in said.err
+    printed = _ask(offline, "plan")
+    assert printed.code is ExitCode.CONFIG
+    assert "points outside the repository" in printed.err
 
 
 @pytest.mark.parametrize("place", [".devtools", ".devtools/runs"])
@@ -226,8 +226,8 @@ def test_file_names_are_printed_without_escape_sequences(offline: Repo) -> None:
     name = "\x1b]0;owned\x07\x1b[31m\u202e-evil.yaml"
     offline.write(f"layers/{name}", "releases: []\n")
     for verb in READERS:
-        said = _ask(offline, verb)
-        text = said.out + said.err
+        printed = _ask(offline, verb)
+        text = printed.out + printed.err
         assert not [letter for letter in ("\x1b", "\x07", "\u202e") if letter in text], verb
     assert r"layers/\x1b]0;owned\x07\x1b[31m\u202e-evil.yaml:1:1" in _ask(offline, "plan").err
 
@@ -235,8 +235,8 @@ def test_file_names_are_printed_without_escape_sequences(offline: Repo) -> None:
 @pytest.mark.parametrize("output", ["text", "json"])
 @pytest.mark.parametrize("explain", [False, True], ids=["", "explain"])
 def test_values_reach_the_terminal_without_escape_sequences(offline: Repo, output: str, explain: bool) -> None:  # noqa: FBT001
-    said = "Grüße \x1b[31m\x9b31m\x85\x7f\u202egnp\u2066"
-    offline.write("environments/local/10-base/conf.yaml", json.dumps({"say": said}))
+    printed = "Grüße \x1b[31m\x9b31m\x85\x7f\u202egnp\u2066"
+    offline.write("environments/local/10-base/conf.yaml", json.dumps({"say": printed}))
 
     def shown(app: App) -> ExitCode:
         return values.show(app, "conf", Options(output=output), explain=explain)
@@ -247,6 +247,6 @@ def test_values_reach_the_terminal_without_escape_sequences(offline: Repo, outpu
     assert "31m" in done.out
     if output == "json":
         assert "Grüße" in done.out
-        assert done.document["values"]["say"] == said
+        assert done.document["values"]["say"] == printed
     elif not explain:
-        assert yaml.safe_load(done.out)["say"] == said
+        assert yaml.safe_load(done.out)["say"] == printed

@@ -376,7 +376,7 @@ def test_what_heals_is_waited_for(run: Clocked, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["image", "no-secret"])
-def test_what_the_reason_says_is_not_said_again(run: Clocked, name: str) -> None:
+def test_the_text_of_the_reason_is_not_repeated(run: Clocked, name: str) -> None:
     """Kubelet makes an event of a reason alone, `Error: ErrImagePull`, beside those that say more."""
     assert [line for line in run.end(name).details if line.startswith("event: Failed: Error: ")] == []
 
@@ -384,24 +384,24 @@ def test_what_the_reason_says_is_not_said_again(run: Clocked, name: str) -> None
 def test_a_failing_readiness_probe_is_shown_with_the_time_left(run: Clocked) -> None:
     waits = [event for event, _ in run.of("readiness-deadline") if isinstance(event, StepWaiting)]
     waits = [event for event in waits if not BY_HELM.search(event.what)]  # helm has a time of its own
-    told = "Deployment/readiness-deadline (0 of 1 pods available: Readiness probe failed: not alive)"
-    assert told in [event.what for event in waits]
+    reported = "Deployment/readiness-deadline (0 of 1 pods available: Readiness probe failed: not alive)"
+    assert reported in [event.what for event in waits]
     left = [event.left for event in waits]
     assert left == sorted(left, reverse=True)
     assert all(0 < seconds <= TIMEOUT for seconds in left), left
 
 
 def test_a_job_that_retries_is_shown_with_its_attempts(run: Clocked) -> None:
-    said = [event.what for event, _ in run.of("job-fails") if isinstance(event, StepWaiting)]
-    assert "Job/job-fails (its pod to run: 1 pod failed, the last with exit code 4)" in said
+    printed = [event.what for event, _ in run.of("job-fails") if isinstance(event, StepWaiting)]
+    assert "Job/job-fails (its pod to run: 1 pod failed, the last with exit code 4)" in printed
 
 
 def test_a_hook_that_helm_waits_for_is_named_meanwhile(run: Clocked) -> None:
-    said = [event.what for event, _ in run.of("image-of-hook") if isinstance(event, StepWaiting)]
-    assert said == ["helm upgrade", "Job/migrate (pre-install hook)"]
+    printed = [event.what for event, _ in run.of("image-of-hook") if isinstance(event, StepWaiting)]
+    assert printed == ["helm upgrade", "Job/migrate (pre-install hook)"]
 
 
-def test_nobody_waited_for_the_timeout(run: Clocked) -> None:
+def test_no_failure_waited_for_the_timeout(run: Clocked) -> None:
     end, _ = run.pairs[-1]
     assert isinstance(end, RunFinished)
     assert end.exit_code == ExitCode.FAILED

@@ -8,7 +8,7 @@ import pytest
 
 from devtools.errors import ConfigError
 from devtools.gitops.tree.write import MANIFEST, Changes, changes_of, write_changes
-from tests.kits.stack import said
+from tests.kits.stack import printed
 
 A, B = PurePosixPath("a/b/one.yaml"), PurePosixPath("two.yaml")
 
@@ -38,7 +38,7 @@ def test_files_that_were_edited_are_refused_all_at_once(tmp_path: Path) -> None:
     (tmp_path / B).write_bytes(b"mine\n")
     with pytest.raises(ConfigError) as error:
         export(tmp_path, {A: b"1\n2\n4\n"})
-    assert [line.partition(" (")[0] for line in said(error.value)] == [
+    assert [line.partition(" (")[0] for line in printed(error.value)] == [
         "gitops/a/b/one.yaml:3:1: was edited by hand since the last export",
         "gitops/two.yaml:1:1: was edited by hand since the last export",
     ]
@@ -50,7 +50,7 @@ def test_a_file_of_others_is_refused(tmp_path: Path) -> None:
     (tmp_path / B).write_bytes(b"theirs\n")
     with pytest.raises(ConfigError, match="1 problem") as error:
         export(tmp_path, {B: b"2\n"})
-    assert "exists, and was not written by an export" in said(error.value)[0]
+    assert "exists, and was not written by an export" in printed(error.value)[0]
 
 
 def test_an_edit_that_makes_what_would_be_written_is_none(tmp_path: Path) -> None:

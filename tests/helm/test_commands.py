@@ -97,7 +97,7 @@ def test_tests_are_found_among_hooks() -> None:
     "hook",
     ["kind: Job\nmetadata: {generateName: t", "kind: [Job]\nmetadata: {name: t", "kind: Job\nmetadata: {name: [t]"],
 )
-def test_a_test_that_nobody_could_ask_for_is_an_error(hook: str) -> None:
+def test_a_test_without_a_valid_name_is_an_error(hook: str) -> None:
     with pytest.raises(DevtoolsError, match=r"^a test hook is not a Kubernetes object with a name: "):
         parse_tests(f"{hook}, annotations: {{helm.sh/hook: test}}}}\n")
 

@@ -24,13 +24,13 @@ def test_a_recorded_message(case: dict[str, Any]) -> None:
 
 
 @given(st.sampled_from(AWAY), st.text(max_size=10), st.text(max_size=10))
-def test_no_text_of_a_chart_is_taken_for_a_lost_api_server(away: str, before: str, after: str) -> None:
+def test_no_text_of_a_chart_is_mistaken_for_a_lost_api_server(away: str, before: str, after: str) -> None:
     text = f"Error: execution error at (web/templates/x.yaml:1:4): {before}{away}{after}"
     assert classify(text).kind == "chart"
 
 
 @given(st.sampled_from(AWAY))
-def test_no_name_of_an_object_is_taken_for_a_lost_api_server(away: str) -> None:
+def test_no_object_name_is_mistaken_for_a_lost_api_server(away: str) -> None:
     name = away.partition("Error: ")[2].splitlines()[0]
     text = f'Error: server-side apply failed for object ns/x /v1, Kind=ConfigMap: ConfigMap "{name}" is invalid: no'
     assert classify(text).kind == "other"

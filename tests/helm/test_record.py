@@ -41,7 +41,7 @@ def spared(made: Stored) -> Stored:
     return read_record({"metadata": {"namespace": "ns"}, "data": {"release": made.encoded_sparing_crds()}})
 
 
-def kept(made: Stored) -> dict[str, bool]:
+def retained(made: Stored) -> dict[str, bool]:
     return {item["metadata"]["name"]: KEEP in (item["metadata"].get("annotations") or {}) for item in made.items()}
 
 
@@ -66,13 +66,11 @@ def kept(made: Stored) -> dict[str, bool]:
     ],
     ids=["none", "one", "annotated", "kept by the chart", "in a list", "in words only", "empty"],
 )
-def test_only_crds_are_marked_to_be_kept(
-    parts: tuple[str, ...], crds: tuple[str, ...], marked: dict[str, bool]
-) -> None:
+def test_only_crds_have_the_policy_keep(parts: tuple[str, ...], crds: tuple[str, ...], marked: dict[str, bool]) -> None:
     made = stored(*parts)
     assert made.crds() == crds
     after = spared(made)
-    assert kept(after) == marked
+    assert retained(after) == marked
     assert after.objects() == made.objects()
     for part in parts:
         assert "CustomResourceDefinition" in part or part in after.document["manifest"]
@@ -105,7 +103,7 @@ def test_what_tests_leave_is_known() -> None:
     assert [ref.name for ref in made.ended_hooks()] == ["b"]
 
 
-def test_the_last_line_end_of_a_document_is_kept() -> None:
+def test_the_last_line_end_of_a_document_is_preserved() -> None:
     first, second = "kind: A\ndata: |\n  x\n", "kind: B\ndata: |\n  y\n\n"
     manifest = f"---\n# Source: a\n{first}---\n# Source: b\n{second}---\nkind: C\ndata: |-\n  z\n"
     items = Stored.of("ns", {"manifest": manifest}).items()

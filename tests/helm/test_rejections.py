@@ -30,8 +30,8 @@ JSON = st.recursive(
 
 @given(JSON, JSON)
 def test_values_are_left_out_whatever_is_in_them(one: Any, other: Any) -> None:
-    said = f"x: [a: Invalid value: {json.dumps(one)}: field is immutable, b: Invalid value: {json.dumps(other)}: no]"
-    assert without_values(said) == "x: [a: Invalid value: field is immutable, b: Invalid value: no]"
+    printed = f"x: [a: Invalid value: {json.dumps(one)}: field is immutable, b: Invalid value: {json.dumps(other)}: no]"
+    assert without_values(printed) == "x: [a: Invalid value: field is immutable, b: Invalid value: no]"
 
 
 @given(st.text(), st.text())

@@ -78,7 +78,7 @@ class Nodes:
     def mode(self, word: str) -> None:
         write(self.home, {"mode": word, "clusters.json": _LIST})
 
-    def said(self) -> list[str]:
+    def printed(self) -> list[str]:
         """What k3d was asked since the last look."""
         log = self.home / "k3d.log"
         lines = log.read_text().splitlines() if log.exists() else []
@@ -137,7 +137,7 @@ def _containerd(home: Path) -> Iterator[None]:
     thread = threading.Thread(target=runner.run, args=(command,), daemon=True)
     thread.start()
     try:
-        eventually(lambda: _answers(home / "run" / "containerd.sock"), told=lambda: "containerd does not start")
+        eventually(lambda: _answers(home / "run" / "containerd.sock"), reported=lambda: "containerd does not start")
         yield
     finally:
         cancel.set("the tests are over")

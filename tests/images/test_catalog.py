@@ -15,7 +15,7 @@ from devtools.config.validate import keys_of, validated
 from devtools.errors import ConfigError
 from devtools.images.catalog import Build, ImagesFile, Pinned, load_catalog
 from devtools.project import Project
-from tests.kits.stack import said, write
+from tests.kits.stack import printed, write
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = """\
@@ -67,7 +67,7 @@ def test_a_name_that_none_or_several_have(typed: str, message: str, tmp_path: Pa
     catalog = load_catalog(write(tmp_path, {"images.yaml": GOOD, "apps/hello/Dockerfile": "FROM scratch\n"}))
     with pytest.raises(ConfigError) as caught:
         catalog.chosen([typed])
-    assert said(caught.value) == [message]
+    assert printed(caught.value) == [message]
 
 
 BAD = """\
@@ -87,7 +87,7 @@ image: []
 def test_every_problem_of_the_file_at_its_place(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_catalog(write(tmp_path, {"images.yaml": BAD}))
-    assert said(caught.value) == [
+    assert printed(caught.value) == [
         "images.yaml:2:5: unknown key 'nam' (did you mean 'name'?)",
         "images.yaml:3:5: 'tag' must be an image's tag: letters, digits, '_', '.' and '-', at most 128, not 'a b'",
         "images.yaml:5:5: 'name' must be an image's name without tag and digest, such as docker.io/alpine/k8s, not 'X'",
@@ -116,7 +116,7 @@ images:
 def test_what_keys_cannot_say_together(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_catalog(write(tmp_path, {"images.yaml": WRONG, "here/Dockerfile": "FROM scratch\n"}))
-    assert said(caught.value) == [
+    assert printed(caught.value) == [
         "images.yaml:2:37: only a pulled image has a 'digest' (remove it, or make it null)",
         "images.yaml:3:5: image docker.io/library/a:1 is listed twice (first at images.yaml:2:5)",
         "images.yaml:6:5: 'archive' and 'build' exclude each other",
@@ -166,4 +166,4 @@ def test_a_path_that_no_file_can_have_is_refused(tmp_path: Path, name: str) -> N
     entry = f"images:\n  - {{name: a, tag: b, purpose: x, build: {{context: {name}}}}}\n"
     with pytest.raises(ConfigError) as caught:
         load_catalog(write(tmp_path, {"images.yaml": entry}))
-    assert len(said(caught.value)) == 1
+    assert len(printed(caught.value)) == 1

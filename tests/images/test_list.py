@@ -105,7 +105,7 @@ def test_people_read_a_table_and_a_summary(repo: Repo) -> None:
     )
 
 
-def test_every_chart_that_cannot_be_rendered_is_told(repo: Repo) -> None:
+def test_every_chart_that_cannot_be_rendered_is_reported(repo: Repo) -> None:
     write(repo.root, {"environments/dev/20-b/two.yaml": "image: 'No Image'\n"})
     write(repo.root, {"environments/dev/10-a/one.yaml": "image: {a: [\n"})
     assert repo.list(env="dev") is ExitCode.CONFIG

@@ -104,7 +104,7 @@ class Bench:
 @pytest.fixture
 def bench(cluster: Nodes, registry: str, tmp_path: Path) -> Bench:
     cluster.mode("well")
-    cluster.said()
+    cluster.printed()
     return Bench(nodes=cluster, registry=registry, root=tmp_path)
 
 
@@ -149,11 +149,11 @@ def test_by_import_every_node_has_what_the_engine_has(bench: Bench) -> None:
     images = [bench.built(), bench.built()]
     assert states(bench.images().load(images, "import")) == ["loaded", "loaded"]
     assert all(bench.nodes.has(node, str(image)) for node in NODES for image in images)
-    assert [line for line in bench.nodes.said() if line.startswith("image")] == [
+    assert [line for line in bench.nodes.printed() if line.startswith("image")] == [
         f"image import {images[0]} {images[1]} --cluster t --mode tools-node"
     ]
     assert states(bench.images().load(images, "import")) == ["unchanged", "unchanged"]
-    assert not [line for line in bench.nodes.said() if line.startswith("image")]
+    assert not [line for line in bench.nodes.printed() if line.startswith("image")]
 
 
 def test_an_import_that_only_says_that_it_worked_is_noticed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,15 +355,15 @@ def test_the_task_loads_pins_and_says_what_came(bench: Bench) -> None:
         rows = json.loads(out.getvalue())["images"]
         return code, {row["image"]: [row["state"], row["digest"]] for row in rows}, err.getvalue()
 
-    code, rows, said = preload()
+    code, rows, printed = preload()
     (loaded, digest), (built, none) = rows[str(served)], rows[f"{name}:dev"]
     assert (code, loaded, built, none) == (ExitCode.OK, "loaded", "loaded", None)
     assert (root / "images.yaml").read_text() == text.replace("null", str(digest))
-    assert f"pinned {served} at {digest}\n" in said
+    assert f"pinned {served} at {digest}\n" in printed
     assert all(bench.nodes.has(node, image) for node in NODES for image in rows)
-    code, rows, said = preload()
+    code, rows, printed = preload()
     assert (code, [state for state, _ in rows.values()]) == (ExitCode.OK, ["unchanged", "unchanged"])
-    assert "pinned" not in said
+    assert "pinned" not in printed
     write(root, {"context/Dockerfile": "FROM scratch\nCOPY nothing /\n"})
     code, rows, _ = preload()
     assert (code, [state for state, _ in rows.values()]) == (ExitCode.FAILED, ["unchanged", "failed"])

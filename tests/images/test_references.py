@@ -25,10 +25,10 @@ DIGEST = "sha256:" + "0a" * 32
         (f"ghcr.io/a/b:1@{DIGEST}", f"ghcr.io/a/b:1@{DIGEST}", "r:5/ghcr.io/a/b:1"),
     ],
 )
-def test_names_in_full(text: str, full: str, kept: str) -> None:
+def test_names_in_full(text: str, full: str, retained: str) -> None:
     found = parse(text)
     assert str(found) == full
-    assert found.name_in_registry("r:5") == kept
+    assert found.name_in_registry("r:5") == retained
     assert parse(full) == found
 
 

@@ -169,7 +169,7 @@ def oci_registry(home: Path, certificate: Path | None = None) -> Iterator[str]:
     thread = threading.Thread(target=runner.run, args=(command,), daemon=True)
     thread.start()
     try:
-        eventually(lambda: _listens(port), told=lambda: "the registry does not start")
+        eventually(lambda: _listens(port), reported=lambda: "the registry does not start")
         yield f"oci://127.0.0.1:{port}"
     finally:
         cancel.set("the test is over")

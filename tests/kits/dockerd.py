@@ -79,7 +79,7 @@ def _unmount(home: Path) -> None:
 
 def _await(place: Path, ended: list[Result]) -> None:
     """Until the engine says that it is there, or is gone."""
-    eventually(lambda: _answers(place) or ended, told=lambda: "dockerd does not start")
+    eventually(lambda: _answers(place) or ended, reported=lambda: "dockerd does not start")
     if ended:
         pytest.fail(f"dockerd ended: {ended[0].stderr[-1000:]}")
 

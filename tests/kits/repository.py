@@ -118,8 +118,8 @@ class Repo:
 
     @property
     def environ(self) -> dict[str, str]:
-        kept = {key: value for key, value in self.app.environ.items() if not key.startswith("PYTEST")}
-        return {**kept, "PATH": os.environ["PATH"], "NO_COLOR": "1", **self.env}
+        retained = {key: value for key, value in self.app.environ.items() if not key.startswith("PYTEST")}
+        return {**retained, "PATH": os.environ["PATH"], "NO_COLOR": "1", **self.env}
 
     def start(self, *words: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """Type a command and do not wait for it."""

@@ -48,7 +48,7 @@ def load(root: Path, environment: str = "", sets: Iterable[str] = ()) -> Stack:
     return load_stack(settings, environment, Charts(settings.charts, settings.root), sets)
 
 
-def said(error: ConfigError) -> list[str]:
+def printed(error: ConfigError) -> list[str]:
     """What a user reads: each problem's line, or the message with its hint."""
     if error.problems:
         return [str(problem) for problem in error.problems]

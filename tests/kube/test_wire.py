@@ -27,7 +27,7 @@ def _patient_watchdog(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "_SLACK", 60.0)
 
 
-def test_an_overloaded_server_is_given_the_time_it_asks_for(tmp_path: Path) -> None:
+def test_retry_after_of_an_overloaded_server_is_respected(tmp_path: Path) -> None:
     busy = Say(status=429, headers={"Retry-After": "1"}, body={"reason": "TooManyRequests"})
     with served(Script().on("GET /version", busy, Say(body=VERSION)), tmp_path) as kube:
         started = time.monotonic()
@@ -46,16 +46,16 @@ def test_a_server_that_stays_overloaded_is_an_environment_fault(tmp_path: Path) 
 
 def test_waiting_for_an_answer_counts_as_waiting(tmp_path: Path) -> None:
     script = Script().on("GET /version", Say(waits=30.0))
-    told = pytest.raises(EnvironmentFault, match=r"does not answer: Read timed out after 0\.5 s$")
-    with served(script, tmp_path, retry_for=0.4, read_for=0.5) as kube, told:
+    reported = pytest.raises(EnvironmentFault, match=r"does not answer: Read timed out after 0\.5 s$")
+    with served(script, tmp_path, retry_for=0.4, read_for=0.5) as kube, reported:
         kube.version()
     assert len(script.asked) == 1
 
 
-def test_a_connection_that_breaks_off_is_told_in_words(tmp_path: Path) -> None:
+def test_a_broken_connection_is_a_readable_error(tmp_path: Path) -> None:
     script = Script().on("GET /version", Say(lost=True))
-    told = pytest.raises(EnvironmentFault, match=r"does not answer: [A-Z][a-z ]+$")
-    with served(script, tmp_path, retry_for=0.0) as kube, told:
+    reported = pytest.raises(EnvironmentFault, match=r"does not answer: [A-Z][a-z ]+$")
+    with served(script, tmp_path, retry_for=0.0) as kube, reported:
         kube.version()
 
 
@@ -106,32 +106,32 @@ def test_forbidden_is_the_environments_fault(tmp_path: Path) -> None:
 
 
 def test_an_outage_is_shown_once_for_all_who_wait(tmp_path: Path) -> None:
-    said: list[str] = []
+    printed: list[str] = []
     away = [Say(lost=True)] * 16
     script = Script().on("GET /version", Say(body=VERSION), *away, Say(body=VERSION))
-    with served(script, tmp_path, say=said.append) as kube:
+    with served(script, tmp_path, say=printed.append) as kube:
         kube.version()
         with ThreadPoolExecutor(4) as pool:
             assert set(pool.map(lambda _: kube.version(), range(4))) == {"v1.34.4"}
-        assert "does not answer (" in said[0]
-        assert "trying again for 30 s" in said[0]
-        assert "answers again after " in said[1]
-        assert len(said) == 2
+        assert "does not answer (" in printed[0]
+        assert "trying again for 30 s" in printed[0]
+        assert "answers again after " in printed[1]
+        assert len(printed) == 2
         script.on("GET /version", *[Say(lost=True)] * 4, Say(body=VERSION))
         kube.version()
-    assert len(said) == 4
+    assert len(printed) == 4
 
 
 def test_a_server_that_never_answered_is_not_waited_for_as_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wire, "FIRST", 1.0)
-    said: list[str] = []
+    printed: list[str] = []
     script = Script().on("GET /version", Say(lost=True))
-    with served(script, tmp_path, say=said.append) as kube, pytest.raises(EnvironmentFault, match="does not answer"):
+    with served(script, tmp_path, say=printed.append) as kube, pytest.raises(EnvironmentFault, match="does not answer"):
         kube.version()
-    assert len(said) == 1
-    assert "trying again for 1 s" in said[0]
+    assert len(printed) == 1
+    assert "trying again for 1 s" in printed[0]
 
 
 def test_a_client_that_does_not_retry_waits_for_a_slow_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,10 +190,10 @@ def test_kinds_forgotten_during_a_look_are_looked_for_again() -> None:
     def read(path: str) -> dict[str, object]:
         if path == "/api":
             return {"items": []}
-        seen = list(resources)  # what is served when the look begins
+        observed = list(resources)  # what is served when the look begins
         looking.set()
         assert go_on.wait(60)
-        versions = [{"version": "v1", "resources": seen}]
+        versions = [{"version": "v1", "resources": observed}]
         return {"items": [{"metadata": {"name": "example.com"}, "versions": versions}]}
 
     discovery = Discovery(read)
@@ -243,18 +243,18 @@ def test_a_kubelets_log_error_is_not_a_line_of_the_container(tmp_path: Path) -> 
         ("write /var/log/x: no space left on device", False),
     ],
 )
-def test_limits_of_inotify_are_told_from_others(*, text: str, is_limit: bool) -> None:
+def test_limits_of_inotify_are_distinguished_from_others(*, text: str, is_limit: bool) -> None:
     assert bool(inotify_hint(text)) is is_limit
 
 
 def test_a_server_that_still_answers_503_does_not_answer_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "QUIET", 0.0)
-    said: list[str] = []
+    printed: list[str] = []
     script = Script().on("GET /version", refusal(503, "ServiceUnavailable"))
-    with served(script, tmp_path, say=said.append, retry_for=2.0) as kube, pytest.raises(ServerGone):
+    with served(script, tmp_path, say=printed.append, retry_for=2.0) as kube, pytest.raises(ServerGone):
         kube.version()
-    assert len(said) == 1
-    assert "does not answer (answers 503)" in said[0]
+    assert len(printed) == 1
+    assert "does not answer (answers 503)" in printed[0]
 
 
 def test_a_health_check_names_what_is_not_ready(tmp_path: Path) -> None:
@@ -294,17 +294,17 @@ def test_all_requests_give_a_server_up_at_the_same_time(tmp_path: Path) -> None:
         assert len(script.asked) == asked
 
 
-def test_a_silent_server_is_named_and_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_server_times_out_with_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "SILENT", 0.5)
     monkeypatch.setattr(wire, "_SLACK", 0.5)
-    said: list[str] = []
+    printed: list[str] = []
     script = Script().on("GET /version", Say(body=VERSION), Say(waits=600.0))
-    with served(script, tmp_path, say=said.append, retry_for=1.0, read_for=600.0) as kube:
+    with served(script, tmp_path, say=printed.append, retry_for=1.0, read_for=600.0) as kube:
         kube.version()
         with pytest.raises(ServerGone, match="no answer for"):  # a request that is in flight is cut
             kube.version()
-        assert len(said) == 1
-        assert "does not answer (no answer for" in said[0]
+        assert len(printed) == 1
+        assert "does not answer (no answer for" in printed[0]
 
 
 def test_a_request_in_flight_ends_on_cancel(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ class Place:
     def __init__(self, cluster: Cluster) -> None:
         self.stack = f"s{uuid4().hex[:8]}"
         self.kube = Kube(cluster.kubeconfig, cluster.context, Cancel())
-        self.said: list[str] = []
+        self.printed: list[str] = []
 
     def lease(self, name: str, *, machine: str = "", pid: int = 4711, duration: float = 2.0) -> Lease:
         holder = Holder(what="invoke up", who=f"{name}@host", pid=pid, started="10:00:00 UTC", machine=machine or name)
@@ -41,7 +41,7 @@ class Place:
     def acquire(self, lease: Lease, *, wait: bool = True, cancel: Cancel | None = None) -> float:
         """Take it; the seconds that this took."""
         started = time.monotonic()
-        lease.acquire(wait=wait, cancel=cancel or Cancel(), say=self.said.append)
+        lease.acquire(wait=wait, cancel=cancel or Cancel(), say=self.printed.append)
         return time.monotonic() - started
 
     @property
@@ -95,12 +95,12 @@ def test_who_may_not_wait_is_refused_with_the_holders_name(place: Place) -> None
     place.acquire(place.lease("ben"), wait=False)
 
 
-def test_who_waits_says_for_whom_and_gets_it_when_it_is_given_up(place: Place, clock: Clock) -> None:
+def test_a_waiter_names_the_holder_and_acquires_when_released(place: Place, clock: Clock) -> None:
     first, is_over = place.lease("anna", duration=2.0), Event()
     place.acquire(first)
 
     def give_up() -> None:
-        _renew_in_time(first, clock, 2.0, place.said)
+        _renew_in_time(first, clock, 2.0, place.printed)
         is_over.set()
         first.release()
 
@@ -109,37 +109,37 @@ def test_who_waits_says_for_whom_and_gets_it_when_it_is_given_up(place: Place, c
     place.acquire(place.lease("ben"))
     assert is_over.is_set()
     ending.join()
-    assert place.said == ["waiting for another run: invoke up by anna@host (pid 4711, since 10:00:00 UTC)"]
+    assert place.printed == ["waiting for another run: invoke up by anna@host (pid 4711, since 10:00:00 UTC)"]
     assert "ben@host" in place.holder()
 
 
 @pytest.mark.parametrize("clock", ["1999-01-01T00:00:00.000000Z", "2999-01-01T00:00:00.000000Z"])
-def test_a_lock_not_renewed_is_taken_over_whatever_the_clock(place: Place, clock: str) -> None:
+def test_an_expired_lock_is_acquired_whatever_the_clock(place: Place, clock: str) -> None:
     place.acquire(place.lease("anna", duration=2.0))
     place.kube.merge(place.path, {"spec": {"renewTime": clock}})
     assert place.acquire(place.lease("ben")) >= 2.0
     assert "ben@host" in place.holder()
 
 
-def test_one_that_was_edited_by_hand_is_taken_over_as_any_other(place: Place, clock: Clock) -> None:
+def test_a_manually_edited_lock_is_acquired_as_any_other(place: Place, clock: Clock) -> None:
     """Its numbers are the largest that the API server takes, and nothing is known of its holder."""
     place.acquire(place.lease("anna"))
     spec = {"leaseDurationSeconds": 2**31 - 1, "leaseTransitions": 2**31 - 1, "holderIdentity": "x"}
     place.kube.merge(place.path, {"metadata": {"annotations": None}, "spec": spec})
 
     def later() -> None:
-        eventually(lambda: place.said)
+        eventually(lambda: place.printed)
         clock.now += leases.DURATION
 
     passing = Thread(target=later)
     passing.start()
     place.acquire(place.lease("ben"))
     passing.join()
-    assert place.said == ["waiting for another run: a run by x (pid 0, since an unknown time)"]
+    assert place.printed == ["waiting for another run: a run by x (pid 0, since an unknown time)"]
     assert "ben@host" in place.holder()
 
 
-def test_a_renewed_lock_is_never_taken_over_whatever_the_clock(
+def test_a_renewed_lock_is_never_acquired_whatever_the_clock(
     place: Place, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, cancel = place.lease("anna", duration=1.0), Cancel()
@@ -154,7 +154,7 @@ def test_a_renewed_lock_is_never_taken_over_whatever_the_clock(
     place.acquire(first)
 
     def renew() -> None:
-        _renew_in_time(first, clock, 1.0, place.said)
+        _renew_in_time(first, clock, 1.0, place.printed)
         cancel.set("enough")
 
     renewing = Thread(target=renew)
@@ -174,9 +174,9 @@ def test_a_process_of_this_machine_that_ended_is_not_waited_for(place: Place) ->
         place.acquire(place.lease("carla", pid=os.getpid()), wait=False)
 
 
-def test_a_run_whose_lease_was_taken_over_is_told(place: Place) -> None:
+def test_a_run_is_informed_when_its_lease_was_replaced(place: Place) -> None:
     first, lost = place.lease("anna"), Cancel()
-    with hold(first, wait=True, cancel=Cancel(), say=place.said.append, lost=lost.fail, every=0.2):
+    with hold(first, wait=True, cancel=Cancel(), say=place.printed.append, lost=lost.fail, every=0.2):
         assert "anna@host" in place.holder()
         time.sleep(0.5)
         assert not lost.is_set()
@@ -200,7 +200,7 @@ def test_a_renewal_that_is_under_way_at_the_end_leaves_no_lease(place: Place, cl
 
     lease = place.lease("anna")
     lease._renewing = Late(cluster.kubeconfig, cluster.context, Cancel())
-    with hold(lease, wait=True, cancel=Cancel(), say=place.said.append, lost=Cancel().fail, every=0.1):
+    with hold(lease, wait=True, cancel=Cancel(), say=place.printed.append, lost=Cancel().fail, every=0.1):
         assert under_way.wait(120)
     assert place.kube.get(place.path) is None
 

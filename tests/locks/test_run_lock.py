@@ -59,15 +59,15 @@ def test_the_second_run_is_refused_with_the_holders_name(tmp_path: Path) -> None
 
 
 def test_a_second_run_waits_and_takes_over_from_a_killed_one(tmp_path: Path) -> None:
-    child, said = _hold(tmp_path), list[str]()
+    child, printed = _hold(tmp_path), list[str]()
 
     def say(text: str) -> None:
-        said.append(text)
+        printed.append(text)
         child.kill()
 
     with run_lock(tmp_path, "s", _note(), wait=True, cancel=Cancel(), say=say):
         pass
-    assert said == ["waiting for another run: invoke up (pid 4711, since 10:00:00 UTC)"]
+    assert printed == ["waiting for another run: invoke up (pid 4711, since 10:00:00 UTC)"]
     _end(child)
 
 
@@ -101,7 +101,7 @@ def test_a_directory_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> Non
         pass
 
 
-def test_who_only_looks_is_told_of_a_living_run_alone(tmp_path: Path) -> None:
+def test_a_reader_is_informed_of_a_living_run_only(tmp_path: Path) -> None:
     with run_lock(tmp_path, "s", _note(), wait=False, cancel=Cancel(), say=print):
         assert under_way(tmp_path, "s") == f"invoke layer 40 (pid {os.getpid()}, since 10:00:01 UTC)"
         assert under_way(tmp_path, "other") == ""

@@ -14,7 +14,7 @@ from devtools.errors import ConfigError
 from devtools.model import ChartRef, Facts, Need, ObjectRef, Plan, ReleaseFact, ReleaseId, Stack, Step
 from devtools.planning.overrides import adopted, find_overrides, with_overrides
 from devtools.planning.plan import Selection, behind, digest_behind, down_plan, make_plan
-from tests.kits.stack import cases, load, repository, said
+from tests.kits.stack import cases, load, printed, repository
 
 SAME = "same"
 BLOCKED = "blocked ns/a: a stand-in must not replace the real release: invoke charts.vendor --name acme/a"
@@ -36,8 +36,8 @@ def release_id(text: str) -> ReleaseId:
 def facts_of(case: Any) -> Facts:
     """What is there: deployed, ready and ours, where the case does not say otherwise."""
     facts = {}
-    for name, given in (case.get("facts") or {}).items():
-        fact = {"status": "deployed", "revision": 1, "digest": SAME, "ready": SAME, "stack": "shop", **(given or {})}
+    for name, provided in (case.get("facts") or {}).items():
+        fact = {"status": "deployed", "revision": 1, "digest": SAME, "ready": SAME, "stack": "shop", **(provided or {})}
         for key in ("missing", "going"):
             found = [text.split("/") for text in fact.pop(key, [])]
             fact[key] = tuple(ObjectRef("v1", kind, "ns", object_name) for kind, object_name in found)
@@ -119,7 +119,7 @@ def test_a_broken_graph_is_no_plan(tmp_path: Path) -> None:
     broken = replace(stack, layers=(replace(layer, releases=(release,)),))
     with pytest.raises(ConfigError) as caught:
         make_plan(broken, Selection(layers=("10-a",)), Facts(), {release.id: ""})
-    assert said(caught.value) == [f"{release.where}: ns/a needs ns/b, which is not declared (did you mean 'ns/a'?)"]
+    assert printed(caught.value) == [f"{release.where}: ns/a needs ns/b, which is not declared (did you mean 'ns/a'?)"]
 
 
 def test_the_step_knows_the_revision(tmp_path: Path) -> None:
@@ -140,16 +140,16 @@ def test_the_step_knows_the_revision(tmp_path: Path) -> None:
     ],
     ids=["install", "unchanged", "down"],
 )
-def test_a_stand_in_is_told_where_it_is_used(given: dict[str, Any], told: list[str], tmp_path: Path) -> None:
+def test_a_stand_in_is_reported_where_it_is_used(provided: dict[str, Any], reported: list[str], tmp_path: Path) -> None:
     """What takes a release away uses no chart."""
-    case = {"layers": {"10-a": {"releases": [{"name": "op"}, {"name": "app", "needs": ["ns/op"]}]}}, **given}
+    case = {"layers": {"10-a": {"releases": [{"name": "op"}, {"name": "app", "needs": ["ns/op"]}]}}, **provided}
     stack = stack_of(tmp_path / "repo", case)
     (layer,) = stack.layers
     op, app = layer.releases
     op = replace(op, chart=replace(op.chart, kind="stand-in"))
     plan = plan_of(replace(stack, layers=(replace(layer, releases=(op, app)),)), case)
     made = announce(plan, dry_run=True)
-    assert [f"{step.action} {step.stand_in}" for step in made.steps] == told
+    assert [f"{step.action} {step.stand_in}" for step in made.steps] == reported
 
 
 def test_what_tests_rest_on_reaches_through_the_layers_before(tmp_path: Path) -> None:

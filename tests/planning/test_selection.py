@@ -136,7 +136,7 @@ def test_a_whole_layer_is_more_than_its_releases() -> None:
         choose(STACK, "40", Selector(releases=("operator",)))
 
 
-def test_a_name_in_two_namespaces_must_be_told_apart() -> None:
+def test_a_name_in_two_namespaces_must_be_qualified() -> None:
     with pytest.raises(ConfigError, match="'twin' is ambiguous: it matches ameide/twin, other/twin"):
         find_release(STACK, "twin")
     assert find_release(STACK, "other/twin").layer == "40-data"

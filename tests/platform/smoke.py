@@ -65,8 +65,8 @@ def settled(kubectl: Kubectl, question: dict[str, Any], namespace: str = "ameide
     get, *words, flag, path = question["ask"]
     assert (get, flag, path.startswith("jsonpath=")) == ("get", "-o", True), question
     template = path.removeprefix("jsonpath=")
-    while (seen := kubectl.look(*words, template=template, namespace=namespace)) != question["answer"]:
-        assert time.monotonic() < deadline, f"{question['ask']} is {seen!r}"
+    while (observed := kubectl.look(*words, template=template, namespace=namespace)) != question["answer"]:
+        assert time.monotonic() < deadline, f"{question['ask']} is {observed!r}"
         time.sleep(PAUSE)
 
 
@@ -91,7 +91,7 @@ def change(kubectl: Kubectl, words: list[str], namespace: str, stdin: str | None
 def broken(kubectl: Kubectl, case: dict[str, Any]) -> Iterator[None]:
     """The platform with one thing wrong, put right afterwards."""
     namespace = case.get("namespace") or SMOKE[case["release"]].namespace
-    kept = [kubectl.object(name, namespace) for name in case.get("keep", [])]
+    retained = [kubectl.object(name, namespace) for name in case.get("keep", [])]
     stdin = yaml.safe_dump(case["stdin"]) if "stdin" in case else None
     try:
         for words in case["break"]:
@@ -102,7 +102,7 @@ def broken(kubectl: Kubectl, case: dict[str, Any]) -> Iterator[None]:
     finally:
         for words in case.get("mend", []):
             change(kubectl, words, namespace)
-        for item in kept:
+        for item in retained:
             item["metadata"] = {key: item["metadata"][key] for key in OWN if key in item["metadata"]}
             item.pop("status", None)
             kubectl.put(item, namespace)

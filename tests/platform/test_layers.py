@@ -79,11 +79,11 @@ def test_labels_equal_the_files(environment: str, app: App) -> None:
 def test_the_plan_is_the_one_written_down(environment: str, app: App) -> None:
     """`PLANS=write` writes it anew: look at the difference before you commit it."""
     file = HERE / "plans" / f"{environment}.txt"
-    seen = written(stack_of(app, environment))
+    observed = written(stack_of(app, environment))
     if os.environ.get("PLANS") == "write":
         file.parent.mkdir(exist_ok=True)
-        file.write_text(seen)
-    assert seen == file.read_text()
+        file.write_text(observed)
+    assert observed == file.read_text()
 
 
 def test_product_services_need_nothing(app: App) -> None:
@@ -195,12 +195,12 @@ def test_a_switch_switches(switch: str, releases: set[str], on: bool, tmp_path: 
     off = before if on else after
     for name in releases:
         assert off[name].disabled_by.startswith(f"{switch}: false (environments/local/"), off[name].disabled_by
-    assert told_off(stack_of(app, "local") if on else stack_of(flipped(tmp_path / "b", switch), "local")) >= {
+    assert is_refused(stack_of(app, "local") if on else stack_of(flipped(tmp_path / "b", switch), "local")) >= {
         (name, switch) for name in releases
     }
 
 
-def told_off(stack: Stack) -> set[tuple[str, str]]:
+def is_refused(stack: Stack) -> set[tuple[str, str]]:
     """What `invoke layers` says is off, and by which key."""
     out = io.StringIO()
     show_document(layers_json(stack, None), layers_lines, "text", out, {})
@@ -212,9 +212,9 @@ def told_off(stack: Stack) -> set[tuple[str, str]]:
 def test_what_others_need_is_not_switched_off_alone(switch: str, needed: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as refused:
         stack_of(flipped(tmp_path, switch), "local")
-    said = [problem.message for problem in refused.value.problems]
-    assert said
-    assert all(needed in message and f"{switch}: false" in message for message in said), said
+    printed = [problem.message for problem in refused.value.problems]
+    assert printed
+    assert all(needed in message and f"{switch}: false" in message for message in printed), printed
 
 
 def test_every_switch_is_tried() -> None:

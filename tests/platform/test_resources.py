@@ -40,8 +40,8 @@ def test_valid(release: Declared, kinds_server: Kubectl, tool: Tool) -> None:
     for item in render(tool("helm"), release):
         if item["kind"] == "CustomResourceDefinition":
             continue  # the real one is there already; below they are compared
-        ok, said = dry_run(kinds_server, item)
-        assert ok, f"{item['kind']}/{item['metadata']['name']}: {said}"
+        ok, printed = dry_run(kinds_server, item)
+        assert ok, f"{item['kind']}/{item['metadata']['name']}: {printed}"
 
 
 def test_more_of_the_values_is_valid(kinds_server: Kubectl, tool: Tool) -> None:
@@ -75,29 +75,29 @@ def test_more_of_the_values_is_valid(kinds_server: Kubectl, tool: Tool) -> None:
         "keycloak": {"strictHostname": False, "image": "x", "bootstrapAdmin": "", "options": {"log-level": "debug"}},
         "coredns-config": {"forwards": [{"zone": "corp.example", "servers": ["10.0.0.53"]}]},
     }
-    for chart, given in values.items():
-        result = run([tool("helm"), "template", "x", CHARTS / chart, "-f", "-"], yaml.safe_dump(given))
+    for chart, provided in values.items():
+        result = run([tool("helm"), "template", "x", CHARTS / chart, "-f", "-"], yaml.safe_dump(provided))
         assert result.ok, result.stderr
         for item in documents(result.stdout):
-            ok, said = dry_run(kinds_server, item)
-            assert ok, f"{chart}: {item['kind']}: {said}"
+            ok, printed = dry_run(kinds_server, item)
+            assert ok, f"{chart}: {item['kind']}: {printed}"
 
 
 @pytest.mark.skipif(not (VENDORED or os.environ.get("DEVTOOLS_CRDS")), reason="no operator's chart is vendored")
 def test_an_unknown_field_is_refused(kinds: Kinds, kinds_server: Kubectl, tool: Tool) -> None:
     """The check above can fail, for every kind whose own CRD is here."""
-    seen: set[tuple[str, str]] = set()
+    observed: set[tuple[str, str]] = set()
     for release in DATA:
         for item in [] if release.smoke else render(tool("helm"), release):
             kind = (item["apiVersion"], item["kind"])
             resource = kinds_server.kube().resource(item["kind"], item["apiVersion"])
             crd = f"{resource.plural}.{item['apiVersion'].partition('/')[0]}" if resource else ""
-            if crd in kinds.real and kind not in seen:
-                seen.add(kind)
+            if crd in kinds.real and kind not in observed:
+                observed.add(kind)
                 item["spec"]["replcias"] = 1
-                ok, said = dry_run(kinds_server, item)
+                ok, printed = dry_run(kinds_server, item)
                 assert not ok
-                assert 'unknown field "spec.replcias"' in said
+                assert 'unknown field "spec.replcias"' in printed
 
 
 @pytest.mark.skipif(not os.environ.get("DEVTOOLS_CRDS"), reason="DEVTOOLS_CRDS names no directory of Keycloak's CRDs")

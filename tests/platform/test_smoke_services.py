@@ -75,8 +75,11 @@ def test_an_operators_refusal_is_quoted_on_the_first_screen(
     }
     with broken(healthy, case):
         typed = run([sys.executable, "-m", "invoke", "layer", layer], env=broken_platform(), timeout=300)
-    seen = (typed.stderr + typed.stdout).splitlines()
-    assert typed.returncode == 1, "\n".join(seen)
-    for screen in (seen[:SCREEN], seen[-SCREEN:]):  # where it is begun to be read, and what stays before the prompt
-        assert says in " ".join(" ".join(screen).split()), "\n".join(seen)
+    observed = (typed.stderr + typed.stdout).splitlines()
+    assert typed.returncode == 1, "\n".join(observed)
+    for screen in (
+        observed[:SCREEN],
+        observed[-SCREEN:],
+    ):  # where it is begun to be read, and what stays before the prompt
+        assert says in " ".join(" ".join(screen).split()), "\n".join(observed)
     assert f"Retry:  invoke layer {layer}" in typed.stdout

@@ -25,8 +25,8 @@ COLLECTED = 180.0  # seconds; the garbage collector learns of new kinds every th
 def eventually(look: Callable[[], Any], wanted: Any, seconds: float = SOON) -> None:
     """What is seen becomes what is wanted, soon."""
     deadline = time.monotonic() + seconds
-    while (seen := look()) != wanted:
-        assert time.monotonic() < deadline, f"{seen!r} is not {wanted!r}"
+    while (observed := look()) != wanted:
+        assert time.monotonic() < deadline, f"{observed!r} is not {wanted!r}"
         time.sleep(0.1)
 
 

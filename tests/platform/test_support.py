@@ -19,7 +19,9 @@ ASKED = [
 ]
 
 
-@pytest.mark.parametrize(("words", "template"), ASKED, ids=lambda given: str(given[0]) if len(given) < 5 else None)
+@pytest.mark.parametrize(
+    ("words", "template"), ASKED, ids=lambda provided: str(provided[0]) if len(provided) < 5 else None
+)
 def test_a_look_shows_what_kubectl_shows(cluster: Cluster, tool: Tool, words: tuple[str, ...], template: str) -> None:
     kubectl = Kubectl.on(cluster, tool)
     shown = kubectl.run("get", *words, "-o", f"jsonpath={template}", "-n", "default").stdout

@@ -63,14 +63,14 @@ def test_written_once(cluster: Cluster) -> None:
         kube.create("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "ameide"}})
     write_secret(kube, "ameide", "db-migrations-bundled", {"DB_USERNAME": "graph", "DB_PASSWORD": "pä ss"})
     target = ["--kubeconfig", str(cluster.kubeconfig), "--context", cluster.context]
-    said: list[str] = []
-    assert write_migrations_secret(target, {}, said.append) == 0
+    printed: list[str] = []
+    assert write_migrations_secret(target, {}, printed.append) == 0
     assert secret(kube, "ameide", "db-migrations-local") == {
         "FLYWAY_URL": URL,
         "FLYWAY_USER": "graph",
         "FLYWAY_PASSWORD": "pä ss",
     }
-    assert "pä ss" not in "\n".join(said)
+    assert "pä ss" not in "\n".join(printed)
     again: list[str] = []
     assert write_migrations_secret(target, {}, again.append) == 0
     assert again == ["Secret ameide/db-migrations-local is unchanged"]
@@ -99,10 +99,10 @@ def test_a_simulated_vault_is_skipped(cluster: Cluster, namespace: str) -> None:
     if kube.get("/api/v1/namespaces/vault/pods/vault-0") is None:
         kube.create("/api/v1/namespaces/vault/pods", pod)
     assert is_simulated(kube, "vault", "vault-0")
-    said: list[str] = []
+    printed: list[str] = []
     target = ["--kubeconfig", str(cluster.kubeconfig), "--context", cluster.context]
-    assert seed_vault(target, {}, ROOT, said.append) == 0
-    assert said == ["skipped: Vault is a simulated pod, nothing listens in it"]
+    assert seed_vault(target, {}, ROOT, printed.append) == 0
+    assert printed == ["skipped: Vault is a simulated pod, nothing listens in it"]
 
 
 @pytest.mark.cluster

@@ -33,14 +33,14 @@ def address(engine: Engine) -> Iterator[str]:
         yield url
 
 
-def seed(address: str, said: list[str], token: str = TOKEN, mount: str = "secret") -> Seeded:
-    return ensure(VaultStore(Address(url=address), token, mount), SECRETS, said.append)
+def seed(address: str, printed: list[str], token: str = TOKEN, mount: str = "secret") -> Seeded:
+    return ensure(VaultStore(Address(url=address), token, mount), SECRETS, printed.append)
 
 
 def test_creates_what_is_missing(engine: Engine, address: str) -> None:
-    said: list[str] = []
-    assert str(seed(address, said)) == "2 created, 0 completed, 0 unchanged"
-    assert said == ["platform/db: created (password)", "platform/two: created (a, b-hex)"]
+    printed: list[str] = []
+    assert str(seed(address, printed)) == "2 created, 0 completed, 0 unchanged"
+    assert printed == ["platform/db: created (password)", "platform/two: created (a, b-hex)"]
     two = engine.secrets["platform/two"][0]
     assert two
     assert len(two["a"]) == 32
@@ -50,19 +50,19 @@ def test_creates_what_is_missing(engine: Engine, address: str) -> None:
 def test_a_second_time_changes_nothing(engine: Engine, address: str) -> None:
     seed(address, [])
     before = dict(engine.secrets)
-    said: list[str] = []
-    assert seed(address, said) == Seeded(unchanged=2)
-    assert (engine.secrets, engine.writes, said) == (before, ["platform/db", "platform/two"], [])
+    printed: list[str] = []
+    assert seed(address, printed) == Seeded(unchanged=2)
+    assert (engine.secrets, engine.writes, printed) == (before, ["platform/db", "platform/two"], [])
 
 
 def test_keeps_what_is_there(engine: Engine, address: str) -> None:
     engine.put("platform/two", {"a": "mine", "other": "kept", "b-hex": ""})
-    said: list[str] = []
-    assert seed(address, said) == Seeded(created=1, completed=1)
+    printed: list[str] = []
+    assert seed(address, printed) == Seeded(created=1, completed=1)
     two = engine.secrets["platform/two"][-1]
     assert two
     assert (two["a"], two["other"], len(two["b-hex"])) == ("mine", "kept", 64)
-    assert "platform/two: completed (b-hex)" in said
+    assert "platform/two: completed (b-hex)" in printed
 
 
 def test_a_deleted_secret_is_made_anew(engine: Engine, address: str) -> None:
@@ -109,19 +109,19 @@ def test_refusals(address: str, token: str, mount: str, words: str, code: ExitCo
     assert raised.value.hint
 
 
-def test_nobody_answers() -> None:
+def test_without_an_answer() -> None:
     with pytest.raises(EnvironmentFault, match=r"no Vault answers at http://127\.0\.0\.1:1"):
         seed("http://127.0.0.1:1", [])
 
 
-def test_no_value_is_ever_said(engine: Engine, address: str) -> None:
-    said: list[str] = []
+def test_no_value_is_ever_printed(engine: Engine, address: str) -> None:
+    printed: list[str] = []
     environ = {"VAULT_TOKEN": TOKEN, "VAULT_ADDR": address}
-    assert seed_vault([], environ, ROOT, said.append) == 0
-    assert said
+    assert seed_vault([], environ, ROOT, printed.append) == 0
+    assert printed
     values = {str(value) for versions in engine.secrets.values() for value in (versions[-1] or {}).values()}
     assert len(values) >= 20
-    assert not [value for value in {*values, TOKEN} if value in "\n".join(said)]
+    assert not [value for value in {*values, TOKEN} if value in "\n".join(printed)]
 
 
 def test_every_secret_that_the_platform_reads_is_seeded(engine: Engine, address: str) -> None:
@@ -144,21 +144,21 @@ def test_the_script_works_alone(engine: Engine, address: str) -> None:
 
 def test_errors_end_with_a_hint_and_a_code(engine: Engine, address: str) -> None:
     engine.sealed = True
-    said: list[str] = []
-    assert seed_vault(["--address", address], {"VAULT_TOKEN": TOKEN}, ROOT, said.append) == ExitCode.ENVIRONMENT
-    assert said == ["error: Vault is sealed", "  hint: vault operator unseal"]
+    printed: list[str] = []
+    assert seed_vault(["--address", address], {"VAULT_TOKEN": TOKEN}, ROOT, printed.append) == ExitCode.ENVIRONMENT
+    assert printed == ["error: Vault is sealed", "  hint: vault operator unseal"]
 
 
 def test_other_environments_are_left_to_their_owners() -> None:
-    said: list[str] = []
-    assert seed_vault(["--environment", "staging"], {}, ROOT, said.append) == 0
-    assert said == ["skipped: the Vault of environment staging is filled by its owners"]
+    printed: list[str] = []
+    assert seed_vault(["--environment", "staging"], {}, ROOT, printed.append) == 0
+    assert printed == ["skipped: the Vault of environment staging is filled by its owners"]
 
 
 def test_a_cluster_must_be_named() -> None:
-    said: list[str] = []
-    assert seed_vault([], {}, ROOT, said.append) == ExitCode.CONFIG
-    assert said[0] == "error: --kubeconfig is missing"
+    printed: list[str] = []
+    assert seed_vault([], {}, ROOT, printed.append) == ExitCode.CONFIG
+    assert printed[0] == "error: --kubeconfig is missing"
 
 
 def test_paths_are_joined_over_all_secrets() -> None:

@@ -158,7 +158,7 @@ def test_a_grandchild_that_holds_the_pipes_is_not_waited_for(runner: SubprocessR
     eventually(lambda: not sleepers_of(int(result.stdout)))
 
 
-def test_a_grandchild_that_writes_for_ever_is_given_up(runner: SubprocessRunner) -> None:
+def test_waiting_for_a_grandchild_that_writes_for_ever_ends(runner: SubprocessRunner) -> None:
     result = runner.run(sh("yes & exit 0", timeout=300), Lines())
     assert result.ok  # it ended by itself
 
@@ -295,7 +295,7 @@ def test_secrets_are_not_in_lines_results_or_the_command(runner: SubprocessRunne
     assert SECRET not in command.display()
 
 
-def test_a_secret_of_several_lines_is_seen_by_line(runner: SubprocessRunner) -> None:
+def test_a_secret_of_several_lines_is_redacted_by_line(runner: SubprocessRunner) -> None:
     heard = Lines()
     runner.run(Command(argv=("cat",), stdin=f"key: |\n  {KEY}true".encode(), secrets=(KEY,)), heard)
     text = "\n".join(line for _, line in heard)
@@ -386,7 +386,7 @@ def test_spawn_says_what_it_cannot_do(runner: SubprocessRunner, tmp_path: Path) 
 CAT = (sys.executable, "-c", "import sys; sys.stdout.write(sys.stdin.read())")
 
 
-def test_stdin_that_is_given_later(runner: SubprocessRunner) -> None:
+def test_stdin_that_arrives_later(runner: SubprocessRunner) -> None:
     later, rest = Later(b"{"), b"x" * 300_000  # more than a pipe holds
     code = "import sys; print(sys.stdin.read(1), flush=True); sys.stdout.write(sys.stdin.read())"
 

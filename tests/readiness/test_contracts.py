@@ -57,11 +57,11 @@ def test_what_its_operator_refuses_is_not_waited_for_to_the_end(bench: Bench, ku
         "status": {"conditions": [{"type": "Ready", "status": "False", "reason": "Invalid", "message": "no listener"}]}
     }
 
-    class Seen(Observer):
+    class Observed(Observer):
         def get(self, ref: ObjectRef) -> dict[str, Any]:
             return {**item, "metadata": {"name": ref.name}}
 
-    contracts = Contracts(Seen(kube), simulated=False, real_node="", refused_for=0.3)
+    contracts = Contracts(Observed(kube), simulated=False, real_node="", refused_for=0.3)
     wait = Wait(deadline=time.monotonic() + 600, say=lambda _: None, cancel=bench.cancel)
     started = time.monotonic()
     contract = Contract(where=HERE, kind="ConfigMap", name="gateway", condition="Ready")
@@ -190,15 +190,15 @@ def test_http_goes_through_a_port_forward_to_a_real_pod(bench: Bench) -> None:
     )
     item = bench.release(bench.chart("web", _web(bench), service), contract=wanted)
     ran = bench.run(plan(step(item)))
-    seen = [(event.verdict, event.value, event.reason) for event in ran.all(ContractChecked)]
-    assert seen[0] == (Verdict.PASSED, "200", "")
-    assert seen[1][:2] == (Verdict.FAILED, "200")
-    assert re.fullmatch(r"Pod/web-\S+ answered 200 without 'goodbye'", seen[1][2])
-    assert seen[2][:2] == (Verdict.FAILED, "404")
-    assert re.fullmatch(r"Pod/web-\S+ answered 404", seen[2][2])
-    assert seen[3][2].startswith("no answer: ")
-    assert "81" in seen[3][2], "the kubelet's reason"
-    assert seen[4][2] == "no answer: the Service has no port 82"
+    observed = [(event.verdict, event.value, event.reason) for event in ran.all(ContractChecked)]
+    assert observed[0] == (Verdict.PASSED, "200", "")
+    assert observed[1][:2] == (Verdict.FAILED, "200")
+    assert re.fullmatch(r"Pod/web-\S+ answered 200 without 'goodbye'", observed[1][2])
+    assert observed[2][:2] == (Verdict.FAILED, "404")
+    assert re.fullmatch(r"Pod/web-\S+ answered 404", observed[2][2])
+    assert observed[3][2].startswith("no answer: ")
+    assert "81" in observed[3][2], "the kubelet's reason"
+    assert observed[4][2] == "no answer: the Service has no port 82"
 
 
 def _pod(bench: Bench, name: str, text: str) -> dict[str, Any]:

@@ -165,10 +165,10 @@ def test_containers_that_have_only_just_begun_to_run() -> None:
 
 @pytest.mark.parametrize("case", _cases("contracts.yaml"))
 def test_an_object_against_its_contract(case: dict[str, Any]) -> None:
-    seen = evaluate(Contract(where=HERE, **case["contract"]), case["object"])
-    assert (seen.value, "" if seen.good else seen.reason) == (case["value"], case["wrong"])
-    assert seen.final == (case["value"] == "failed")
-    assert seen.refused == case.get("refused", False)
+    observed = evaluate(Contract(where=HERE, **case["contract"]), case["object"])
+    assert (observed.value, "" if observed.good else observed.reason) == (case["value"], case["wrong"])
+    assert observed.final == (case["value"] == "failed")
+    assert observed.refused == case.get("refused", False)
 
 
 @pytest.mark.parametrize("path", ["{.status[", "{.a}{.b}", "{range .items[*]}{.x}{end}", "{$$}"])

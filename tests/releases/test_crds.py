@@ -86,7 +86,7 @@ def test_crds_are_usable_before_the_release_is_installed(bench: Bench, group: st
 
 
 @pytest.mark.cluster
-def test_they_are_upgraded_and_new_versions_are_told(bench: Bench, group: str) -> None:
+def test_they_are_upgraded_and_new_versions_are_reported(bench: Bench, group: str) -> None:
     sync(bench, with_crds(bench, crd(group, V1_BETA)))
     both = crd(group, V1, ("v1beta1", True, False))
     ran = sync(bench, with_crds(bench, both), Action.UPGRADE)
@@ -143,7 +143,7 @@ def test_larger_than_any_annotation(bench: Bench, group: str) -> None:
 
 
 @pytest.mark.cluster
-def test_what_the_api_server_refuses_is_told_in_its_words(bench: Bench, group: str) -> None:
+def test_a_refusal_is_quoted_from_the_api_server(bench: Bench, group: str) -> None:
     wrong = crd(group, V1)
     wrong["spec"]["scope"] = "Nowhere"
     done = sync(bench, with_crds(bench, wrong)).one(StepFinished)
@@ -182,8 +182,8 @@ def test_one_that_is_being_deleted_is_waited_for(bench: Bench, group: str) -> No
             if isinstance(event, StepWaiting) and event.what == awaited:
                 live = kube.get(path)
                 assert live is not None
-                kept = [name for name in live["metadata"]["finalizers"] if name != "example.com/held"]
-                kube.merge(path, {"metadata": {"finalizers": kept}})
+                retained = [name for name in live["metadata"]["finalizers"] if name != "example.com/held"]
+                kube.merge(path, {"metadata": {"finalizers": retained}})
 
     made = plan(step(bench.release(ref), action=Action.UPGRADE))
     assert bench.run(made, bus=Bus((Releasing(),), time.time)).code is ExitCode.OK
@@ -218,6 +218,6 @@ def test_what_changes(live: list[Version], wanted: list[Version], stored: list[s
     assert compare(crd("g", *wanted), before) == change
 
 
-def test_how_a_change_is_told() -> None:
+def test_how_a_change_is_reported() -> None:
     assert Change(name="w.g", added=("v1", "v2"), dropped=("v0",)).summary == "w.g gains v1, v2, loses v0"
     assert Change(name="w.g").summary == ""

@@ -55,7 +55,7 @@ def test_revisions_that_were_cut_off_before_the_newest(statuses: tuple[str, ...]
         assert found == ({ReleaseId("ns", "web"): cut_off} if cut_off else {})
 
 
-def test_who_may_not_list_secrets_is_told_why_that_is_needed(tmp_path: Path) -> None:
+def test_a_user_without_list_secrets_learns_why_it_is_needed(tmp_path: Path) -> None:
     with served(Script().on(SECRETS, refusal(403, "Forbidden")), tmp_path) as kube, pytest.raises(ApiError) as caught:
         observe(kube)
     assert caught.value.exit_code is ExitCode.ENVIRONMENT

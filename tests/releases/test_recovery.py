@@ -117,7 +117,7 @@ def test_whatever_was_left_ends_deployed(bench: Bench, case: str) -> None:
     assert bench.run(_made(bench, conf)).one(StepFinished).outcome == "unchanged"
 
 
-def test_secrets_are_told_by_their_keys() -> None:
+def test_secrets_are_recognised_by_their_keys() -> None:
     values: dict[str, Any] = yaml.safe_load(
         """
         auth: {password: hunter22, existingSecret: my-secret, secretName: web-tls, username: postgres}

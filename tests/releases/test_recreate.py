@@ -77,16 +77,16 @@ def test_a_job_and_a_stateful_set_are_recreated_on_request(bench: Bench) -> None
     refused = upgrade(bench, app)
     end = refused.one(StepFinished)
     assert refused.code is ExitCode.FAILED
-    said = "\n".join((end.reason, *end.details))
-    assert "StatefulSet/db: .spec.serviceName cannot be changed" in said
-    assert 'StatefulSet/db .spec.serviceName: "one" → "two"' in said
+    printed = "\n".join((end.reason, *end.details))
+    assert "StatefulSet/db: .spec.serviceName cannot be changed" in printed
+    assert 'StatefulSet/db .spec.serviceName: "one" → "two"' in printed
     assert (
         'Job/migrate: .spec.template.spec.containers[name="app"].env[name="DB_PASSWORD"].value, '
-        '.spec.template.spec.containers[name="app"].image cannot be changed' in said
+        '.spec.template.spec.containers[name="app"].image cannot be changed' in printed
     )
-    assert 'image: "example.invalid/app:1" → "example.invalid/app:2"' in said
+    assert 'image: "example.invalid/app:1" → "example.invalid/app:2"' in printed
     assert end.hint == f"invoke layer 40-data-plane --recreate {app.id}"
-    assert "marker" not in said + str(refused.all(StepOutput))
+    assert "marker" not in printed + str(refused.all(StepOutput))
     assert [uid(bench, path) for path in (job, sts, claim, conf)] == before
 
     ran = upgrade(bench, app, recreate=True)
@@ -175,12 +175,12 @@ def test_an_object_in_the_place_of_ours_is_deleted_on_request(bench: Bench) -> N
     refused = upgrade(bench, app)
     end = refused.one(StepFinished)
     strange = '.spec.ports[port=81,protocol="TCP"]'
-    said = f"Service/web: kubectl-edit replaced declared items with {strange}"
-    assert (refused.code, end.reason) == (ExitCode.FAILED, said)
+    printed = f"Service/web: kubectl-edit replaced declared items with {strange}"
+    assert (refused.code, end.reason) == (ExitCode.FAILED, printed)
     assert end.hint == f"invoke layer 40-data-plane --take-ownership {app.id}"
     ran = upgrade(bench, app, take=True)
     assert ran.code is ExitCode.OK, ran.all(StepFinished)
-    assert [notice.message for notice in ran.all(Notice)] == [f"{said}: removed"]
+    assert [notice.message for notice in ran.all(Notice)] == [f"{printed}: removed"]
     for port in (80, 82):  # and Helm alone manages the ports again: nothing of the old ones stays with a new one
         live = bench.kube.get(web)
         assert live

@@ -130,8 +130,8 @@ def test_what_does_not_go_is_named_with_what_holds_it(bench: Bench) -> None:
     try:
         assert ran.code is ExitCode.TIMEOUT
         what = "ConfigMap/settings (held by finalizer example.com/held)"
-        said = [event.what for event in ran.all(StepWaiting)]
-        assert [line for line in said if line != "helm uninstall"] == [what]
+        printed = [event.what for event in ran.all(StepWaiting)]
+        assert [line for line in printed if line != "helm uninstall"] == [what]
         assert ran.one(StepFinished).reason == f"timed out waiting for {what}"
     finally:
         path = f"/api/v1/namespaces/{bench.namespace}/configmaps/settings"
@@ -151,11 +151,11 @@ def test_a_record_that_cannot_be_read_is_left_alone(bench: Bench) -> None:
 
 
 def test_what_hooks_left_does_not_hold_the_namespace(bench: Bench) -> None:
-    kept = job("kept", "pre-install", "true")
-    kept["metadata"]["annotations"]["helm.sh/resource-policy"] = "keep"
+    retained = job("kept", "pre-install", "true")
+    retained["metadata"]["annotations"]["helm.sh/resource-policy"] = "keep"
     role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": bench.namespace}}
     role["metadata"]["annotations"] = {"helm.sh/hook": "pre-install"}  # type: ignore[index] # a map
-    chart = bench.chart("app", config_map("conf"), job("migrate", "pre-install", "true"), kept, role)
+    chart = bench.chart("app", config_map("conf"), job("migrate", "pre-install", "true"), retained, role)
     app = bench.release(chart)
     assert bench.run(named(bench, step(app))).code is ExitCode.OK
     jobs = f"/apis/batch/v1/namespaces/{bench.namespace}/jobs"

@@ -54,10 +54,10 @@ def test_what_is_there_on_one_side_only() -> None:
 
 
 def test_of_long_values_the_part_that_differs() -> None:
-    told = of(declared="x" * 500 + "a" + "y" * 500, live="x" * 500 + "b" + "y" * 500)
-    assert "a" in told
-    assert "b" in told
-    assert len(told) < 180
+    reported = of(declared="x" * 500 + "a" + "y" * 500, live="x" * 500 + "b" + "y" * 500)
+    assert "a" in reported
+    assert "b" in reported
+    assert len(reported) < 180
     assert of(declared="a\x1b[31m\nb", live="c") == '.spec.replicas: "a\\u001b[31m\\nb" → "c"'
 
 

@@ -98,7 +98,7 @@ def test_the_events_are_there_while_the_run_goes_on(tmp_path: Path) -> None:
     files.close()
 
 
-def test_only_the_newest_runs_are_kept(tmp_path: Path) -> None:
+def test_only_the_newest_runs_remain(tmp_path: Path) -> None:
     made = [run_directory(tmp_path, "up", START + at) for at in range(6)]
     runs = made[0].parent
     (runs / "notes").mkdir()
@@ -121,7 +121,7 @@ def test_files_that_cannot_be_made_are_an_environment_fault(tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full to stand for a full disk")
-def test_a_full_disk_is_said_once_and_the_run_goes_on(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_once_and_the_run_continues(tmp_path: Path) -> None:
     directory, warnings = tmp_path / "run", list[str]()
     directory.mkdir()
     (directory / "events.jsonl").symlink_to("/dev/full")
@@ -133,7 +133,7 @@ def test_a_full_disk_is_said_once_and_the_run_goes_on(tmp_path: Path) -> None:
     assert (directory / "ameide_kafka.log").is_file()
 
 
-def test_a_directory_that_vanishes_is_said_once(tmp_path: Path) -> None:
+def test_a_directory_that_vanishes_is_reported_once(tmp_path: Path) -> None:
     directory, warnings = tmp_path / "runs" / "run", list[str]()
     files = RunFiles(directory, warnings.append)
     (directory / "events.jsonl").unlink()

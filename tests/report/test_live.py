@@ -150,13 +150,13 @@ def test_the_last_screen_is_the_plain_one_with_colour(name: str, *, color: bool)
         file=screen, width=80, height=24, force_terminal=True, no_color=not color, color_system="standard", _environ={}
     )
     play(SCENARIOS[name](), LiveView(console, console, clock=FakeClock(START), cwd=Path("/repo")))
-    seen = screen.getvalue()
-    assert ("\x1b[1;31m" in seen or "\x1b[32m" in seen or "\x1b[33m" in seen) is color
+    observed = screen.getvalue()
+    assert ("\x1b[1;31m" in observed or "\x1b[32m" in observed or "\x1b[33m" in observed) is color
     from rich.text import Text
 
     transcript = (Path(__file__).parent / "transcripts" / f"{name}.txt").read_text(encoding="utf-8")
     tail = transcript[transcript.rindex("\n\n") :]
-    assert "\n".join(line.rstrip() for line in Text.from_ansi(seen).plain.splitlines()).endswith(tail.rstrip())
+    assert "\n".join(line.rstrip() for line in Text.from_ansi(observed).plain.splitlines()).endswith(tail.rstrip())
 
 
 def test_the_view_is_gone_when_the_run_is_over() -> None:

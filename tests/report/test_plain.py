@@ -33,7 +33,7 @@ def test_the_result_is_on_stdout_and_progress_on_stderr() -> None:
     assert "PASSED" not in err
 
 
-def test_what_helm_said_is_said_once() -> None:
+def test_output_of_helm_is_printed_once() -> None:
     why = 'Service "s" is invalid: errors: .spec.ports[0].port: expected numeric .spec.selctor: not declared'
     printed = (
         "pod security would warn",
@@ -159,7 +159,7 @@ def test_a_wait_shows_the_probes_message_and_the_time_left() -> None:
     ]
 
 
-def test_nobody_counts_below_zero_or_without_a_limit() -> None:
+def test_counts_are_never_negative_or_without_a_limit() -> None:
     late = ReleaseResult(release="ameide/web", layer=LAYER, started=START, waiting="it", patient_until=START + 60)
     assert lines.how_long(late, START + 61) == "1m 01s, 0.0s left"
     assert lines.how_long(replace(late, patient_until=None), START + 61) == "1m 01s"
@@ -203,10 +203,10 @@ def test_contracts_are_counted_and_listed_only_on_request() -> None:
     assert "~ simulated   StatefulSet/redis  its pods are simulated, saw ready" in whole
 
 
-def test_a_failure_is_told_once_in_each_place() -> None:
+def test_a_failure_is_reported_once_in_each_place() -> None:
     out, err = shown(SCENARIOS["failed-contract"](), width=200)
-    for said in (out, err):
-        assert said.count("contract Kafka/kafka Ready: Ready is False (QuorumLost: simulated failure)") == 1
+    for messages in (out, err):
+        assert messages.count("contract Kafka/kafka Ready: Ready is False (QuorumLost: simulated failure)") == 1
     assert out.count("KafkaTopic/events does not exist") == 1
     assert "ameide/kafka failed" not in out
 
@@ -223,7 +223,7 @@ def test_a_failure_is_told_once_in_each_place() -> None:
         ("ready", "", "saw ready"),
     ],
 )
-def test_what_was_seen_is_not_said_twice(value: str, reason: str, note: str) -> None:
+def test_output_is_not_printed_twice(value: str, reason: str, note: str) -> None:
     checked = check("ameide/x", "Kafka/x Ready", ev.Verdict.FAILED, value, reason)
     assert lines.contract_note(checked) == note
 
@@ -232,9 +232,9 @@ def test_what_was_seen_is_not_said_twice(value: str, reason: str, note: str) -> 
     ("name", "said"),
     [("green", "PASSED"), ("simulated", "DONE"), ("unchanged", "UNCHANGED"), ("failed-contract", "FAILED")],
 )
-def test_the_headline(name: str, said: str) -> None:
+def test_the_headline(name: str, messages: str) -> None:
     out, _ = shown(SCENARIOS[name]())
-    assert [line.split()[0] for line in out.splitlines() if " layer 40-data-plane in " in line] == [said]
+    assert [line.split()[0] for line in out.splitlines() if " layer 40-data-plane in " in line] == [messages]
     assert ("simulator answered" in out) is (name in {"simulated", "unchanged"})
 
 
@@ -245,7 +245,7 @@ def test_a_run_that_checked_nothing_has_not_passed() -> None:
     assert "PASSED" not in out
 
 
-def test_several_containers_are_told_apart() -> None:
+def test_several_containers_are_distinguished() -> None:
     script = SCENARIOS["green"]()
     script.insert(-2, (say("kafka-topics", "ready", container="sidecar"), 12.0))
     _, err = shown(script)
@@ -279,8 +279,8 @@ def test_hundreds_of_failures_stay_readable() -> None:
     ("seconds", "said"),
     [(0, "0.0s"), (0.44, "0.4s"), (9.94, "9.9s"), (9.96, "10s"), (59.6, "1m 00s"), (125, "2m 05s"), (3720, "1h 02m")],
 )
-def test_durations(seconds: float, said: str) -> None:
-    assert text.duration(seconds) == said
+def test_durations(seconds: float, messages: str) -> None:
+    assert text.duration(seconds) == messages
 
 
 def test_a_tests_line_omits_its_release_on_a_narrow_terminal() -> None:

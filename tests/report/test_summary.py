@@ -79,7 +79,7 @@ def test_a_run_without_an_end_was_interrupted() -> None:
     assert made["counts"]["releases"]["not_reached"] == 6
 
 
-def test_events_of_releases_no_plan_named_are_kept() -> None:
+def test_events_of_unplanned_releases_are_included() -> None:
     made = document([(begin("x/y"), 0), (done("x/y", 1), 1), (ev.RunFinished(exit_code=0, seconds=1), 1)])
     assert [item["release"] for item in made["releases"]] == ["x/y"]
 
@@ -164,7 +164,7 @@ def test_what_repairs_a_blocked_layer_comes_first(what: str, reason: str, comman
     assert document(plan)["next"][0] == commands[0]
 
 
-def test_what_to_type_after_everything_was_taken_down() -> None:
+def test_the_next_command_after_everything_was_uninstalled() -> None:
     script: Script = [(started(), 0), (done("ameide/redis", 1, ev.Outcome.UNINSTALLED), 1)]
     assert document([*script, (ev.RunFinished(exit_code=0, seconds=1), 1)])["next"] == ["invoke up"]
 

@@ -80,7 +80,7 @@ def test_one_failure_does_not_stop_the_others(bench: Bench) -> None:
 
 
 @pytest.mark.real
-def test_an_image_nobody_has_fails_before_the_timeout(bench: Bench) -> None:
+def test_a_missing_image_fails_before_the_timeout(bench: Bench) -> None:
     test = job("pull", "test", "true", cluster=bench.cluster)
     test["spec"]["template"]["spec"]["containers"][0] |= {"image": "localhost/none:1", "imagePullPolicy": "Never"}
     ran = bench.run(plan(step(bench.release(bench.chart("smoke", test), smoke=True, timeout=600.0))))
@@ -206,9 +206,9 @@ def test_what_a_test_says_of_itself_decides(bench: Bench) -> None:
         "pod-good": (Verdict.PASSED, ""),
         "pod-bad": (Verdict.FAILED, "container test exited with 4"),
     }
-    said = {test: [event.line for event in ran.all(TestOutput) if event.test == test] for test in ends}
-    assert "".join(said["noisy"]) == "x" * 200000 + "\\xff"
-    assert (said["pod-good"], said["pod-bad"]) == (["from a pod"], ["no"])
+    printed = {test: [event.line for event in ran.all(TestOutput) if event.test == test] for test in ends}
+    assert "".join(printed["noisy"]) == "x" * 200000 + "\\xff"
+    assert (printed["pod-good"], printed["pod-bad"]) == (["from a pod"], ["no"])
     assert ran.after.releases[bench.id("smoke")].tested == "failed"
 
 

@@ -11,7 +11,7 @@ from devtools.errors import ConfigError
 from devtools.model import Release
 from devtools.redaction import Redactor
 from devtools.redaction.origin import marked, unmarked
-from tests.kits.stack import load, repository, said
+from tests.kits.stack import load, printed, repository
 
 TEXT = "ENC[AES256_GCM,data:{},iv:yKTz=,tag:zuWd==,type:{}]"
 METADATA = f"sops:\n    age:\n        - recipient: age1abc\n    mac: {TEXT.format('x', 'str')}\n"
@@ -60,7 +60,7 @@ def test_the_digest_depends_on_plaintext_and_not_on_recipients(tmp_path: Path) -
 def test_plain_text_is_an_error_at_its_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(_repository(tmp_path, own=f"a: 1\nb: hunter2\n{_encrypted('YQ==')}", shared="greeting: hunter2\n"))
-    found = said(caught.value)
+    found = printed(caught.value)
     assert [text.split(" (")[0] for text in found] == [
         f"{SHARED}:1:1: is not encrypted by SOPS",
         f"{OWN}:1:1: a is in plain text",
@@ -75,7 +75,7 @@ def test_a_file_of_no_release_is_an_error(tmp_path: Path) -> None:
     (root / "environments/local/10-a/wep.secrets.yaml").write_text(_encrypted("YQ=="))
     with pytest.raises(ConfigError, match="1 problem") as caught:
         load(root)
-    assert said(caught.value) == [
+    assert printed(caught.value) == [
         (
             "environments/local/10-a/wep.secrets.yaml:1:1: no release of this layer has this name "
             "(did you mean 'web.secrets.yaml'?)"

@@ -15,7 +15,7 @@ import pytest
 from tests.kits.stack import repository
 
 INVOKE = str(Path(sys.executable).parent / "invoke")
-SAID = "interrupted by Ctrl-C\n"
+MESSAGES = "interrupted by Ctrl-C\n"
 LAYERS = ("layers", "--output", "json")
 
 TASKS = """\
@@ -85,7 +85,7 @@ def _typed(root: Path, *argv: str, at: str = "") -> tuple[int, str, str]:
     ],
 )
 def test_ctrl_c_before_a_task_of_ours_says_so(at: str, tmp_path: Path) -> None:
-    assert _typed(_root(tmp_path), INVOKE, *LAYERS, at=at) == (130, "", SAID)
+    assert _typed(_root(tmp_path), INVOKE, *LAYERS, at=at) == (130, "", MESSAGES)
 
 
 def test_ctrl_c_in_a_task_of_ours_is_the_tasks_own(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_what_was_printed_before_is_not_lost(tmp_path: Path) -> None:
     assert _typed(_root(tmp_path), INVOKE, "talk", *LAYERS, at="devtools.app.exit_codes") == (
         130,
         "said before\n",
-        SAID,
+        MESSAGES,
     )
 
 
@@ -147,7 +147,7 @@ def test_ctrl_c_at_any_moment(tmp_path: Path) -> None:
         child.send_signal(signal.SIGINT)
         out, err = child.communicate(timeout=120)
         ends.add(child.returncode)
-        assert (child.returncode, err) in {(130, SAID), (0, ""), (-signal.SIGINT, "")}, out + err
+        assert (child.returncode, err) in {(130, MESSAGES), (0, ""), (-signal.SIGINT, "")}, out + err
         if child.returncode != 130:
             assert out.rstrip().endswith("}"), "it had said all, and Python was ending"
     assert 130 in ends

@@ -233,7 +233,7 @@ def test_words_choose_resources_unless_they_are_settings(tmp_path: Path) -> None
     assert 'positional CLI args ("b")' in refusal(tmp_path, text + "config.parse()\n", args=["b"])
 
 
-def test_the_environment_is_what_is_given(tmp_path: Path) -> None:
+def test_the_environment_is_the_argument(tmp_path: Path) -> None:
     text = (
         "print(os.getenv('A'), os.getenv('B', 'none'), os.environ.get('A'))\nos.putenv('B', 'set')\n"
         "print(os.getenv('B'), os.path.join('a', 'b'), os.path.exists('Tiltfile'), os.getcwd(), __file__)\n"
@@ -247,7 +247,7 @@ def test_the_environment_is_what_is_given(tmp_path: Path) -> None:
     )
 
 
-def test_workloads_are_configured_renamed_and_given_objects(tmp_path: Path) -> None:
+def test_workloads_are_configured_renamed_and_extended(tmp_path: Path) -> None:
     objects = "apiVersion: v1\\nkind: ConfigMap\\nmetadata: {name: %s}\\n"
     text = (
         WEB
@@ -284,7 +284,7 @@ def test_charts_are_rendered_by_whom_the_caller_says(tmp_path: Path) -> None:
     assert (calls[0].values["name"], calls[0].values["namespace"], calls[0].values["set"]) == ("r", "n", ("a=1",))
 
 
-def test_an_image_nobody_uses_is_warned_of(tmp_path: Path) -> None:
+def test_an_unused_image_is_a_warning(tmp_path: Path) -> None:
     text = "docker_build('a', '.', dockerfile_contents='FROM x')\nupdate_settings(max_parallel_updates=2)\n" + WEB
     loaded = load(tmp_path, text)
     assert loaded.warnings[0].startswith("Image not used in any Kubernetes config:\n    ✕ a\n")

@@ -181,8 +181,8 @@ def test_without_needs_nothing_is_watched(tmp_path: Path) -> None:
         ("['operators']", "app('web'): needs unknown release 'operators'; did you mean 'x/operators'?"),
     ],
 )
-def test_a_release_that_does_not_exist_is_refused(tmp_path: Path, needs: str, said: str) -> None:
-    assert needing(tmp_path, needs).refusal().endswith(said)
+def test_a_release_that_does_not_exist_is_refused(tmp_path: Path, needs: str, printed: str) -> None:
+    assert needing(tmp_path, needs).refusal().endswith(printed)
 
 
 def test_an_app_does_not_wait_for_a_layer_that_is_not_chosen(tmp_path: Path) -> None:
@@ -252,9 +252,9 @@ def test_resources_are_still_chosen_by_name(tmp_path: Path) -> None:
         (("nowhere",), 'could not be found: "nowhere"'),
     ],
 )
-def test_arguments_that_mean_nothing_are_refused(tmp_path: Path, args: tuple[str, ...], said: str) -> None:
+def test_arguments_that_mean_nothing_are_refused(tmp_path: Path, args: tuple[str, ...], printed: str) -> None:
     environments = {"environments/dev/environment.yaml": "", "environments/local/environment.yaml": ""}
-    assert said in made(tmp_path, {**THREE, **environments}).refusal(*args)
+    assert printed in made(tmp_path, {**THREE, **environments}).refusal(*args)
 
 
 # --- what it refuses in a Tiltfile
@@ -280,8 +280,8 @@ def test_arguments_that_mean_nothing_are_refused(tmp_path: Path, args: tuple[str
         ("infra_layers({'version': 7})", "the layer specs are of version 7, this library reads version 1"),
     ],
 )
-def test_mistakes_are_said_with_what_is_near(tmp_path: Path, lines: str, said: str) -> None:
-    assert said in made(tmp_path, tiltfile=TILTFILE + lines + "\n").refusal()
+def test_mistakes_are_reported_with_close_matches(tmp_path: Path, lines: str, printed: str) -> None:
+    assert printed in made(tmp_path, tiltfile=TILTFILE + lines + "\n").refusal()
 
 
 def test_an_app_before_the_layers_is_refused(tmp_path: Path) -> None:
@@ -319,11 +319,11 @@ def test_without_specs_it_says_what_to_type(tmp_path: Path) -> None:
 def test_apps_never_go_to_another_context_than_the_layers(tmp_path: Path) -> None:
     repo = made(tmp_path)
     assert repo.load(context="k3d-demo").resource("web").resource_deps == PATH
-    said = repo.refusal(context="k3d-other")
-    assert said.startswith(
+    printed = repo.refusal(context="k3d-other")
+    assert printed.startswith(
         "Error in fail: app('web') would go to context k3d-other, the layers go to k3d-demo; type: KUBECONFIG="
     )
-    assert said.endswith(f"{tmp_path}/state/k3d/demo/kubeconfig tilt up --context k3d-demo")
+    assert printed.endswith(f"{tmp_path}/state/k3d/demo/kubeconfig tilt up --context k3d-demo")
 
 
 def test_only_our_own_context_is_allowed(tmp_path: Path) -> None:

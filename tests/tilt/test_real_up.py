@@ -132,12 +132,14 @@ class Live:
         return path.read_text().count("run") if path.exists() else 0
 
     def until_runs(self, name: str, count: int) -> None:
-        eventually(lambda: self.runs(name) >= count, WAIT, told=self.server.tail)
+        eventually(lambda: self.runs(name) >= count, WAIT, reported=self.server.tail)
 
     def until_settled(self) -> None:
         """Until every layer has run."""
         layers = ("infra:10-base", "infra:20-operators", "infra:40-data")
-        eventually(lambda: all(self.resources()[name].update == "ok" for name in layers), WAIT, told=self.server.tail)
+        eventually(
+            lambda: all(self.resources()[name].update == "ok" for name in layers), WAIT, reported=self.server.tail
+        )
 
 
 @pytest.fixture
@@ -170,9 +172,9 @@ def test_drift_and_specs_answer_during_a_run_and_tilt_is_killed(live: Live) -> N
     assert live.start() == ""
     live.until_runs("20-core-operators", 1)
     live.trigger("infra:10-base:drift")
-    eventually((live.root / "10-base.drift").exists, WAIT, told=live.server.tail)
+    eventually((live.root / "10-base.drift").exists, WAIT, reported=live.server.tail)
     live.repo.write("layers/30-more.yaml", layer("more"))
-    eventually(lambda: "infra:30-more" in live.resources(), WAIT, told=live.server.tail)
+    eventually(lambda: "infra:30-more" in live.resources(), WAIT, reported=live.server.tail)
     assert live.resources()["infra:20-operators"].update == "in_progress"
     assert live.runs("40-data") == 0
     os.kill(live.now.pid, signal.SIGKILL)
@@ -197,7 +199,7 @@ def test_a_contract_that_breaks_later_turns_its_release_red(live: Live) -> None:
     found = live.resources()
     assert (found[release].runtime, found["api"].waiting_on) == ("pending", (release,))
     live.repo.write("now", "ready x/operators\n")
-    eventually(lambda: live.resources()[release].runtime == "ok", WAIT, told=live.server.tail)
+    eventually(lambda: live.resources()[release].runtime == "ok", WAIT, reported=live.server.tail)
     found = live.resources()
     assert found["infra:20-operators"].update == "in_progress", "the layer still runs"
     assert release not in found["api"].waiting_on
@@ -205,13 +207,13 @@ def test_a_contract_that_breaks_later_turns_its_release_red(live: Live) -> None:
     live.until_settled()
     assert not [name for name, item in live.resources().items() if item.failed and name != "api"]
     live.repo.write("now", "broken x/operators: it is gone\nbroken 20-core-operators x/operators: it is gone\n")
-    eventually(lambda: live.resources()["infra:20-operators"].failed, WAIT, told=live.server.tail)
-    eventually(lambda: live.resources()[release].failed, WAIT, told=live.server.tail)
+    eventually(lambda: live.resources()["infra:20-operators"].failed, WAIT, reported=live.server.tail)
+    eventually(lambda: live.resources()[release].failed, WAIT, reported=live.server.tail)
     assert "infra:20-ope" in live.server.log.read_text().partition("broken 20-core-operators x/operators: it is")[0]
     assert not live.resources()["infra:40-data"].failed
     live.repo.write("now", "ready x/operators\n")
     live.trigger("infra:20-operators")
-    eventually(lambda: not live.resources()["infra:20-operators"].failed, WAIT, told=live.server.tail)
+    eventually(lambda: not live.resources()["infra:20-operators"].failed, WAIT, reported=live.server.tail)
 
 
 def test_an_app_whose_chart_is_corrected_is_deployed(live: Live, tool: Callable[[str], Path]) -> None:
@@ -221,12 +223,14 @@ def test_an_app_whose_chart_is_corrected_is_deployed(live: Live, tool: Callable[
     template = live.repo.write("web/templates/web.yaml", '{{ fail "no such luck" }}\n')
     live.repo.write("Tiltfile", TILTFILE + "app('web', chart='web')\n")
     assert live.start() == ""
-    eventually(lambda: live.resources()["web"].failed, WAIT, told=live.server.tail)
+    eventually(lambda: live.resources()["web"].failed, WAIT, reported=live.server.tail)
     assert "app('web') cannot be deployed: " in live.server.log.read_text()
     assert "no such luck" in live.server.log.read_text()
     live.until_settled()
     template.write_text("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n")
-    eventually(lambda: live.resources()["web"].update == "pending", WAIT, told=live.server.tail)  # there is no cluster
+    eventually(
+        lambda: live.resources()["web"].update == "pending", WAIT, reported=live.server.tail
+    )  # there is no cluster
 
 
 def test_what_tilt_runs_ends_with_it(live: Live) -> None:

@@ -78,7 +78,7 @@ def test_without_a_script_there_is_no_protobuf_module(tmp_path: Path) -> None:
     assert found["layers"][0]["resource_deps"] == []
 
 
-def test_nobody_waits_for_a_layer_off_the_critical_path(tmp_path: Path) -> None:
+def test_nothing_waits_for_a_layer_off_the_critical_path(tmp_path: Path) -> None:
     files = {
         **THREE,
         "layers/30-extra.yaml": layer("extra", more="critical_path: false\n"),
@@ -162,12 +162,12 @@ def test_it_is_written_only_when_it_would_read_differently(tmp_path: Path) -> No
     repo = made(tmp_path)
     path = tmp_path / ".devtools/layer-specs.json"
     before = path.stat()
-    _, said = repo.specs()
-    assert said.splitlines() == [".devtools/layer-specs.json unchanged", ".devtools/infra.star unchanged"]
+    _, printed = repo.specs()
+    assert printed.splitlines() == [".devtools/layer-specs.json unchanged", ".devtools/infra.star unchanged"]
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     repo.write("layers/45-more.yaml", layer("more"))
-    _, said = repo.specs()
-    assert said.splitlines() == [".devtools/layer-specs.json written", ".devtools/infra.star unchanged"]
+    _, printed = repo.specs()
+    assert printed.splitlines() == [".devtools/layer-specs.json written", ".devtools/infra.star unchanged"]
     assert path.stat().st_ino != before.st_ino, "replaced as a whole, never half-written"
     assert sorted(item.name for item in path.parent.iterdir()) == [".gitignore", "infra.star", "layer-specs.json"]
 

@@ -64,7 +64,7 @@ def pruned(
 
 
 def _line(item: Decision) -> str:
-    return f"{'removed' if item.goes else 'kept'} {item.build.name}: {item.reason}"
+    return f"{'removed' if item.goes else 'retained'} {item.build.name}: {item.reason}"
 
 
 def today(house: House) -> str:
@@ -101,7 +101,7 @@ def test_a_dry_run_says_the_same_and_touches_nothing(house: House) -> None:
     assert planned == pruned(house)
 
 
-def test_whoever_finds_a_build_marks_it_as_used(house: House) -> None:
+def test_finding_a_build_marks_it_as_used(house: House) -> None:
     path = build(house, OLD, 45)
     store = Store(root(house), Cancel(), 10.0)
     assert store.find(OLD, "etcd") == path / "bin" / "etcd"
@@ -118,7 +118,7 @@ def test_what_runs_stays(house: House) -> None:
     assert f"removed {OLD}: no pin names it, last used 45 days ago" in pruned(house)
 
 
-def test_what_somebody_builds_stays(house: House) -> None:
+def test_a_tool_that_is_being_built_stays(house: House) -> None:
     path = build(house, OLD, 45)
     with Store(root(house), Cancel(), 10.0).claim(OLD, print):
         assert f"kept {OLD}: being built" in pruned(house)

@@ -56,7 +56,7 @@ class House:
         self.bin.mkdir(parents=True)
         self.beside.mkdir()
         self.cancel = Cancel()
-        self.said: list[str] = []
+        self.messages: list[str] = []
         self.install(self.bin, "go", GO)
         self.behaviour("")
 
@@ -285,7 +285,7 @@ def test_a_family_is_built_once(house: House) -> None:
     go_on, counted = house.root / "go-on", "building kwok 0.8.0 (2 programs): 0 s, packages: 1 downloaded, 1 compiled"
 
     def say(line: str) -> None:
-        house.said.append(line)
+        house.messages.append(line)
         if line.endswith(counted.partition("s, ")[2]):
             go_on.touch()
 
@@ -299,12 +299,12 @@ def test_a_family_is_built_once(house: House) -> None:
     assert "build -mod=readonly -trimpath -v -ldflags -s -w -X sigs.k8s.io/kwok/pkg/consts.Version=v0.8.0 -o " in kwok
     assert kwok.endswith(f"sigs.k8s.io/kwok/cmd/kwok sigs.k8s.io/kwok/cmd/kwokctl | 0 off local {ROOT}/tools/kwok")
     assert "/bin/etcd go.etcd.io/etcd/server/v3 |" in etcd
-    assert house.said[0] == "building kwok 0.8.0 (2 programs), usually 2 min the first time"
-    assert counted in [re.sub(r"\d+ s,", "0 s,", line) for line in house.said]
-    assert house.said[-1].startswith("built etcd 3.6.5 in ")
-    house.said.clear()
-    house.toolchain().ensure(["kwok", "etcd"], house.said.append)
-    assert (len(house.calls()), house.said, house.leftovers()) == (2, [], [])
+    assert house.messages[0] == "building kwok 0.8.0 (2 programs), usually 2 min the first time"
+    assert counted in [re.sub(r"\d+ s,", "0 s,", line) for line in house.messages]
+    assert house.messages[-1].startswith("built etcd 3.6.5 in ")
+    house.messages.clear()
+    house.toolchain().ensure(["kwok", "etcd"], house.messages.append)
+    assert (len(house.calls()), house.messages, house.leftovers()) == (2, [], [])
 
 
 def test_all_of_it_is_what_this_machine_can_use(house: House) -> None:
@@ -353,14 +353,14 @@ def test_a_newer_go_builds_the_tools_again(house: House) -> None:
     """A security release of Go is of no use to programs that an older one built."""
     toolchain = house.toolchain()
     toolchain.ensure(["etcd", "helm"])
-    toolchain.renew(house.said.append)
-    assert (len(house.calls()), house.said) == (2, [])
+    toolchain.renew(house.messages.append)
+    assert (len(house.calls()), house.messages) == (2, [])
     newer = house.toolchain(SubprocessRunner({"PATH": BASE, "FAKE_GO": "1.26.10"}, house.cancel))
     newer.ensure(["etcd"])
     assert len(house.calls()) == 2, "what only uses the tools does not wait for a build"
-    newer.renew(house.said.append)
+    newer.renew(house.messages.append)
     assert len(house.calls()) == 4
-    assert "helm was built with Go 1.26.8; here is Go 1.26.10" in house.said
+    assert "helm was built with Go 1.26.8; here is Go 1.26.10" in house.messages
     newer.renew()
     house.toolchain().renew()
     assert len(house.calls()) == 4, "an older Go builds nothing again"
@@ -374,8 +374,8 @@ def test_a_build_that_does_not_say_its_go_is_built_again(house: House) -> None:
     facts = json.loads(manifest.read_text())
     del facts["go"]
     manifest.write_text(json.dumps(facts))
-    house.toolchain().renew(house.said.append)
-    assert house.said[0] == "etcd was built with an unknown Go; here is Go 1.26.8"
+    house.toolchain().renew(house.messages.append)
+    assert house.messages[0] == "etcd was built with an unknown Go; here is Go 1.26.8"
     assert json.loads(manifest.read_text())["go"] == "1.26.8"
 
 
@@ -493,15 +493,15 @@ def test_a_killed_builder_leaves_nothing_half_made(house: House) -> None:
     runner = SubprocessRunner(os.environ, Cancel())
     command, log = builder(house)
     pid = runner.spawn(command, log)
-    eventually(lambda: house.leftovers() and compilers(house), told=log.read_text)
+    eventually(lambda: house.leftovers() and compilers(house), reported=log.read_text)
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: not psutil.pid_exists(pid))
     with pytest.raises(EnvironmentFault, match="not there yet"):
         house.toolchain().path("etcd")
     assert compilers(house)  # go lives on: its builder had no time to end it
     house.behaviour("")
-    house.toolchain().ensure(["etcd"], house.said.append)
-    assert not any(line.startswith("waiting") for line in house.said)  # the kernel gave the lock back
+    house.toolchain().ensure(["etcd"], house.messages.append)
+    assert not any(line.startswith("waiting") for line in house.messages)  # the kernel gave the lock back
     assert house.toolchain().path("etcd").exists()
     assert house.leftovers() == []
     eventually(lambda: not compilers(house))
@@ -511,18 +511,18 @@ def test_two_builders_build_once(house: House) -> None:
     go_on = house.root / "go-on"
 
     def say(line: str) -> None:
-        house.said.append(line)
-        if len(house.said) > 1:  # it goes on saying so
+        house.messages.append(line)
+        if len(house.messages) > 1:  # it goes on saying so
             go_on.touch()
 
     house.behaviour(f"until [ -e {go_on} ]; do sleep 0.05; done")
     runner = SubprocessRunner(os.environ, Cancel())
     command, log = builder(house)
     pid = runner.spawn(command, log)
-    eventually(house.calls, told=log.read_text)
+    eventually(house.calls, reported=log.read_text)
     house.toolchain().ensure(["etcd"], say)
     assert len(house.calls()) == 1
-    assert re.fullmatch(rf"waiting for process {pid} \(since \d+ s\), which builds etcd", house.said[0])
+    assert re.fullmatch(rf"waiting for process {pid} \(since \d+ s\), which builds etcd", house.messages[0])
     eventually(lambda: log.read_text().endswith(f"{house.toolchain().path('etcd')}\n"))
 
 
@@ -540,7 +540,7 @@ def test_waiting_can_be_cancelled(house: House) -> None:
     eventually(house.calls)
     Timer(0.3, other.cancel.set, ("enough",)).start()
     with pytest.raises(Interrupted, match="enough"):
-        other.toolchain().ensure(["etcd"], other.said.append)
+        other.toolchain().ensure(["etcd"], other.messages.append)
     house.cancel.set("enough")
     thread.join()
     assert house.leftovers() == []

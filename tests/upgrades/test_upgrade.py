@@ -372,10 +372,10 @@ def test_a_release_that_cannot_be_rendered_keeps_the_lock(repo: Repo, packer: Pa
     done = repo.upgrade(output="text")
     assert done.code is ExitCode.CONFIG
     assert repo.tree() == before
-    said = " ".join(done.out.split())
-    assert "give it a site" in said
-    assert "Nothing was written: 1.2.0 cannot be rendered for shop/web in dev, shop/web in production" in said
-    assert "Images" not in said
+    printed = " ".join(done.out.split())
+    assert "give it a site" in printed
+    assert "Nothing was written: 1.2.0 cannot be rendered for shop/web in dev, shop/web in production" in printed
+    assert "Images" not in printed
     forced = repo.upgrade(force=True)
     assert (forced.code, forced.document["written"]) == (ExitCode.CONFIG, True)
     assert repo.entry()["version"] == "1.2.0"

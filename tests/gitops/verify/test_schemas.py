@@ -122,7 +122,7 @@ def test_without_a_cluster_the_report_says_why(app: App, tmp_path: Path) -> None
 
 @pytest.mark.cluster
 @pytest.mark.usefixtures("schemas_lock")
-def test_a_crd_that_somebody_else_applies_meanwhile_stays(app: App, cluster: Cluster) -> None:
+def test_a_crd_applied_by_another_client_meanwhile_stays(app: App, cluster: Cluster) -> None:
     from devtools.gitops.schemas.crds import crds_of_directory
     from devtools.gitops.schemas.server import _with_crds
 
