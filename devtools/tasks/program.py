@@ -46,8 +46,10 @@ def end_without_reader() -> None:
 
 def _flush() -> None:
     """Write what invoke has printed; the interpreter itself would report that the reader is gone."""
+    flush = getattr(sys.stdout, "flush", None)  # there is no stdout if it was closed before: `invoke layers >&-`
     try:
-        sys.stdout.flush()
+        if flush:
+            flush()
     except BrokenPipeError:
         from devtools.app.exit_codes import is_reader_gone
 

@@ -123,7 +123,7 @@ def test_a_sync_that_is_undone_is_planned_again(repo: Repo) -> None:
         (found,) = repo.invoke("plan", "10", "--output", "json").document["releases"]
         return found["action"], found["planned"]
 
-    assert planned() == ("upgrade", "inputs changed")
+    assert planned() == ("upgrade", "rolled back to revision 1: up applies the declared version again")
     for old, new in (("say: world", "say: hello"), ("equals: world", "equals: hello")):
         repo.edit("layers/10-base.yaml", old, new)
     assert planned() == ("unchanged", "inputs unchanged, objects present")
