@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from devtools.base.atomic_write import write_whole
-from devtools.base.machine_yaml import read_yaml
+from devtools.base.machine_yaml import read_yaml, yaml_text
 from devtools.base.open_file import read_file
 from devtools.clusters.copies import remove_stale, use
 from devtools.clusters.provider import Cluster, ClusterAbsent, ClusterStatus, Progress
@@ -127,7 +127,7 @@ def _named_copy(context: str, kubeconfigs: tuple[Path, ...]) -> tuple[str, str]:
     document = extract(_documents(kubeconfigs), context)
     try:  # not as JSON, whose keys cannot be sorted unless all of them are text
         which = yaml.safe_dump([context, document["clusters"][0]["cluster"]])
-        text = yaml.safe_dump(document, sort_keys=False)
+        text = yaml_text(document)
     except RecursionError as error:  # the dumper needs more stack than the loader's nesting limit ensures
         raise EnvironmentFault(f"context {context} is nested too deeply in its kubeconfig") from error
     return hashlib.sha256(which.encode()).hexdigest()[:12], text

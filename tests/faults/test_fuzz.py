@@ -323,6 +323,9 @@ def _context_at(kubeconfig: Path, state: Path) -> ContextProvider:
 
 
 @example(KUBECONFIG.replace("certificate-authority-data", "1").encode())
+@example(
+    KUBECONFIG.replace("tls-server-name: x", "tls-server-name: 'n'").encode()
+)  # text that YAML 1.1 reads as a boolean
 @example(KUBECONFIG.replace("YQ==", "[" * 380 + "]" * 380, 1).encode())
 @given(documents(KUBECONFIG, FILED, FILED.replace("username: a", "exec: {command: ./a}")))
 def test_a_context_is_read_from_any_kubeconfig(raw: bytes) -> None:
@@ -484,6 +487,14 @@ TILT = {
         }
     ]
 }
+FAILED_TILTFILE = {
+    "items": [
+        {
+            "metadata": {"name": tilt_commands.TILTFILE},
+            "status": {"updateStatus": "error", "buildHistory": [{"error": "x"}]},
+        }
+    ]
+}
 CONNECTED = {"status": {"connection": {"kubernetes": {"context": "k3d-a"}}}}
 MADE_FROM = document(Config(name="a", api_port=1, registry=Registry(name="r", port=2), ports=("80:80",)))
 KWOK = '{"time": "x", "level": "ERROR", "msg": "y", "err": "z"}\n{"level": "INFO"}\nnot JSON\n'
@@ -601,7 +612,9 @@ PARSERS: dict[str, Parser] = {
         lambda printed: buf.commit(_printed(printed), "buf.build/a/b"), f"buf.build/a/b:{'0123456789abcdef' * 2}\n"
     ),
     "buildx": _lines(buildx.builders, '["a", "a", "kubernetes", "running", ""]\n' * 2, raises=(ValueError,)),
-    "tilt resources": Parser(parse=tilt_commands.tiltfile_error, goods=(json.dumps(TILT),), raises=(ValueError,)),
+    "tilt resources": Parser(
+        parse=tilt_commands.tiltfile_error, goods=(json.dumps(FAILED_TILTFILE),), raises=(ValueError,)
+    ),
     "tilt session": Parser(parse=tilt_commands.pid, goods=(json.dumps(TILT),), raises=(ValueError,)),
     "tilt cluster": Parser(parse=tilt_commands.context, goods=(json.dumps(CONNECTED),), raises=(ValueError,)),
     "a version": _lines(lambda printed: versions.parts(versions.read_version(printed) or "0"), "v1.34.4+gabc\n"),
