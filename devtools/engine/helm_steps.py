@@ -14,6 +14,7 @@ from devtools.engine.prestart import LONGEST, Prestart
 from devtools.errors import Interrupted
 from devtools.events import Notice
 from devtools.helm.commands import Deployed, parse_upgrade
+from devtools.helm.failures import unrecorded
 from devtools.helm.labels import LABEL_CHART, LABEL_DIGEST, LABEL_LAUNCH, LABEL_LAYER, LABEL_STACK
 from devtools.helm.ownership import launch_token, token_for_next_revision
 from devtools.model import BUSY, STAND_IN, Action, Hook, ObjectRef, Plan, Release, Step
@@ -232,7 +233,9 @@ class HelmSteps:
         watch = HookWatch(session=session, release=release.id, verb=verb, say=session.wait_for(release).say)
         result = watch.run(launch)
         if result.ok:
-            return result
+            if not (reason := unrecorded(result.stderr)):
+                return result
+            result = replace(result, stderr=f"Error: cannot record the release as deployed: {reason}")
         failed = FailedHelm(
             release=release,
             verb=verb,

@@ -63,6 +63,7 @@ _TOO_LARGE = re.compile(
     r'Secret "sh\.helm\.release[^"]*" is invalid: data: Too long|etcdserver: request is too large'
     r"|^create: failed to create: Request entity too large: "
 )
+_UNRECORDED = re.compile(r'^level=ERROR msg="failed to record the release" error="(.*)"$', re.MULTILINE)
 _SPLIT = "Helm keeps what it rendered in one Secret of at most 1 MiB: split the chart, or move CRDs to its crds/"
 
 
@@ -82,6 +83,12 @@ class HelmFailure:
     def is_certain(self) -> bool:
         """Report whether rendering fails on any cluster: a template's syntax, or values that break their schema."""
         return any(sign in self.text for sign in ("parse error", "values don't meet the specifications of the schema"))
+
+
+def unrecorded(stderr: str) -> str:
+    """Return why helm could not mark an installed release as deployed, for which it exits with 0; empty if it could."""
+    found = _UNRECORDED.search(stderr)
+    return found[1].replace('\\"', '"') if found else ""
 
 
 def classify(stderr: str) -> HelmFailure:

@@ -92,3 +92,20 @@ def test_a_user_without_delete_learns_the_missing_permission(repo: Repo, cluster
     assert down.code != 0
     printed = " ".join(down.out.split())
     assert "cannot delete resource" in printed, down.text
+
+
+def test_a_release_that_helm_cannot_record_has_failed(repo: Repo, cluster: Cluster, tmp_path: Path) -> None:
+    """helm then prints an error, exits with 0, and its record says `pending-install`."""
+    may_not_update = {
+        "apiGroups": [""],
+        "resources": ["secrets"],
+        "verbs": [verb for verb in CHANGE if verb != "update"],
+    }
+    rules = [may_not_update, {"apiGroups": [""], "resources": ["configmaps"], "verbs": CHANGE}, *RULES[1:]]
+    _limited(repo, cluster, rules, tmp_path / "limited")
+    typed = repo.invoke("layer", "10", "--output", "json", "--yes", "--no-test")
+    assert typed.code == 1, typed.text
+    reason = typed.document["releases"][0]["reason"]
+    assert reason.startswith("cannot record the release as deployed: "), reason
+    assert "is forbidden" in reason
+    assert '\\"' not in reason
