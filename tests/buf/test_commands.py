@@ -47,7 +47,7 @@ def test_the_token_is_in_the_environment_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "outcome"),
+    ("messages", "outcome"),
     [
         (f"the BUF_TOKEN environment variable is not valid for buf.build. {AUTH}", Outcome.REJECTED),
         (f"the BUF_TOKEN environment variable is set, but is not valid. {AUTH}", Outcome.REJECTED),

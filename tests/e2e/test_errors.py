@@ -311,7 +311,7 @@ def test_the_reason_in_json_is_all_that_helm_says_of_a_template(repo: Repo, temp
 
 
 @pytest.mark.parametrize(
-    ("template", "code", "said"),
+    ("template", "code", "printed"),
     [
         ("a: {{ .Values.x", 2, "unclosed action"),
         ("a: {{ nosuch . }}", 2, 'function "nosuch" not defined'),

@@ -61,7 +61,7 @@ def test_the_commands_that_are_offered_lead_on(web: Repo, cluster: Cluster) -> N
 
 
 @pytest.mark.parametrize(
-    ("flag", "named", "said"),
+    ("flag", "named", "printed"),
     [
         ("--recreate", "conf", "is not part of this run"),
         ("--take-ownership", "smkoe", "did you mean 'smoke'?"),

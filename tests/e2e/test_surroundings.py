@@ -117,7 +117,7 @@ def test_errors_are_one_document_too(offline: Repo) -> None:
     assert (code, json.loads(out)["state"]) == (4, "absent"), err
 
 
-@pytest.mark.parametrize("told", ["", "1"])
+@pytest.mark.parametrize("reported", ["", "1"])
 def test_modules_are_compiled_once_unless_python_may_not(offline: Repo, tmp_path: Path, reported: str) -> None:
     env = {"PYTHONDONTWRITEBYTECODE": reported, "PYTHONPYCACHEPREFIX": str(tmp_path / "pyc")}
     assert _sh(offline, "$INVOKE layers", env)[0] == 0

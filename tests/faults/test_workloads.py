@@ -91,8 +91,8 @@ FAULTS: dict[str, Fault] = {
                 {"helm.sh/hook-delete-policy": "before-hook-creation,hook-failed"},
             )
         ],
-        # helm may have seen it first, and removed it
-        says=r"(pre-install hook: Pod/fails-\S+ .*: exit code 2|failed pre-install: .*Job/\S+/fails )",
+        # helm may have noticed it first, and removed the pod, or both
+        says=r"(pre-install hook: (Pod/fails-\S+ .*: exit code 2|Job/fails: F)|failed pre-install: .*Job/\S+/fails )",
         shows=("log app: migrating", "log app: no table"),
     ),
     "crash": Fault(

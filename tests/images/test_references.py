@@ -12,7 +12,7 @@ DIGEST = "sha256:" + "0a" * 32
 
 
 @pytest.mark.parametrize(
-    ("text", "full", "kept"),
+    ("text", "full", "retained"),
     [
         ("busybox", "docker.io/library/busybox:latest", "r:5/docker.io/library/busybox:latest"),
         ("alpine/k8s:1.34.1", "docker.io/alpine/k8s:1.34.1", "r:5/docker.io/alpine/k8s:1.34.1"),

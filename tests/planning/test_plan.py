@@ -132,7 +132,7 @@ def test_the_step_knows_the_revision(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("provided", "reported"),
     [
         ({}, ["install True", "install False"]),
         ({"facts": {"ns/op": {}, "ns/app": {}}}, ["unchanged True", "unchanged False"]),

@@ -229,7 +229,7 @@ def test_output_is_not_printed_twice(value: str, reason: str, note: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "messages"),
     [("green", "PASSED"), ("simulated", "DONE"), ("unchanged", "UNCHANGED"), ("failed-contract", "FAILED")],
 )
 def test_the_headline(name: str, messages: str) -> None:
@@ -276,7 +276,7 @@ def test_hundreds_of_failures_stay_readable() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "messages"),
     [(0, "0.0s"), (0.44, "0.4s"), (9.94, "9.9s"), (9.96, "10s"), (59.6, "1m 00s"), (125, "2m 05s"), (3720, "1h 02m")],
 )
 def test_durations(seconds: float, messages: str) -> None:

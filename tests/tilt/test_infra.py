@@ -175,7 +175,7 @@ def test_without_needs_nothing_is_watched(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("needs", "said"),
+    ("needs", "printed"),
     [
         ("['x/operator']", "app('web'): needs unknown release 'x/operator'; did you mean 'x/operators'?"),
         ("['operators']", "app('web'): needs unknown release 'operators'; did you mean 'x/operators'?"),
@@ -242,7 +242,7 @@ def test_resources_are_still_chosen_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "printed"),
     [
         (("--layers", "40-dta"), "--layers: unknown layer '40-dta'; did you mean '40-data'?"),
         (("--layers", "99"), "--layers: unknown layer '99'; there are: 10, 20, 40"),
@@ -261,7 +261,7 @@ def test_arguments_that_mean_nothing_are_refused(tmp_path: Path, args: tuple[str
 
 
 @pytest.mark.parametrize(
-    ("lines", "said"),
+    ("lines", "printed"),
     [
         (
             "app('web', resource_deps=['infra:40-dat'])",

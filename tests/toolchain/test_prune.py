@@ -64,7 +64,7 @@ def pruned(
 
 
 def _line(item: Decision) -> str:
-    return f"{'removed' if item.goes else 'retained'} {item.build.name}: {item.reason}"
+    return f"{'removed' if item.goes else 'kept'} {item.build.name}: {item.reason}"
 
 
 def today(house: House) -> str:
