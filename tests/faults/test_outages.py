@@ -45,7 +45,7 @@ releases:
     chart: platform/empty
     needs: [NS/bulk, NS/hooked]
 """
-MAPS = 100
+MAPS = 400  # so many that helm still applies them when the fault comes
 BULK = f"""\
 {{{{- range until {MAPS} }}}}
 ---
