@@ -139,8 +139,13 @@ class HookWatch:
         failure = self._detector.failure(symptom)
         details = list(failure.details)
         if not any(line.startswith("log ") for line in details):  # helm may have removed the pod
-            tail = self._tails.get((symptom.pod, symptom.container), ())
-            details += [f"log {symptom.container}: {line}" for line in tail]
+            pods = symptom.pod or symptom.object.partition("/")[2] + "-"  # of a Job whose pods are gone
+            details += [
+                f"log {container}: {line}"
+                for (pod, container), tail in list(self._tails.items())
+                if pod.startswith(pods) and symptom.container in {"", container}
+                for line in tail
+            ]
         return Failure(f"{event} hook: {failure.message}", hint=failure.hint, details=details)
 
     def _follow(self, item: Mapping[str, Any]) -> None:

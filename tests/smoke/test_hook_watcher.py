@@ -5,16 +5,24 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from collections import deque
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from devtools.model import ObjectRef, ReleaseId
+from devtools.readiness.failures import Symptom
 from devtools.run_context.session import Session
 from devtools.smoke.hook_watcher import HookWatch, hooks
 
 REF = ObjectRef("batch/v1", "Job", "ns", "check")
+
+
+def watching(**session: Any) -> HookWatch:
+    """A watch of an installation whose session has only this."""
+    made = cast("Session", SimpleNamespace(**session))
+    return HookWatch(session=made, release=ReleaseId("ns", "app"), verb="install", say=lambda _: None)
 
 
 def record(*policies: str) -> dict[str, Any]:
@@ -39,11 +47,26 @@ def test_a_hook_that_is_deleted_on_success_is_not_missed(policies: tuple[str, ..
     made = record(*policies)
     metadata = {"name": "x", "namespace": "ns", "labels": made["metadata"]["labels"]}
     kube = SimpleNamespace(metadata=lambda *_, **__: [metadata], get=lambda _: made)
-    session = SimpleNamespace(kube=kube, observer=SimpleNamespace(get=lambda _: None))
-    watch = HookWatch(
-        session=cast("Session", session), release=ReleaseId("ns", "app"), verb="install", say=lambda _: None
-    )
+    watch = watching(kube=kube, observer=SimpleNamespace(get=lambda _: None))
     assert watch._read() == {REF: "post-install"}
     watch._running[REF] = ""  # it was seen a moment ago
     assert [symptom.reason for symptom in watch._symptoms(REF)] == reasons
     assert [symptom.reason for symptom in watch._symptoms(REF)] == reasons
+
+
+@pytest.mark.parametrize(
+    ("symptom", "lines"),
+    [
+        (Symptom(object="Job/check", reason="Failed", message="x"), ["log app: one", "log side: two"]),
+        (
+            Symptom(object="Pod/check-1", reason="Failed", message="x", pod="check-1", container="side"),
+            ["log side: two"],
+        ),
+        (Symptom(object="Job/other", reason="Failed", message="x"), []),
+    ],
+)
+def test_a_failed_hook_shows_the_logs_of_pods_that_are_gone(symptom: Symptom, lines: list[str]) -> None:
+    watch = watching(observer=SimpleNamespace())
+    watch._detector = cast("Any", SimpleNamespace(failure=lambda _: SimpleNamespace(message="m", hint="", details=[])))
+    watch._tails = {("check-1", "app"): deque(["one"]), ("check-1", "side"): deque(["two"])}
+    assert list(watch._failed(symptom, "pre-install").details) == lines
