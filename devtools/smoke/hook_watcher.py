@@ -139,11 +139,11 @@ class HookWatch:
         failure = self._detector.failure(symptom)
         details = list(failure.details)
         if not any(line.startswith("log ") for line in details):  # helm may have removed the pod
-            pods = symptom.pod or symptom.object.partition("/")[2] + "-"  # of a Job whose pods are gone
+            job = symptom.object.partition("/")[2] + "-"  # begins the names of its pods
             details += [
                 f"log {container}: {line}"
                 for (pod, container), tail in list(self._tails.items())
-                if pod.startswith(pods) and symptom.container in {"", container}
+                if (pod, container) == (symptom.pod, symptom.container) or (not symptom.pod and pod.startswith(job))
                 for line in tail
             ]
         return Failure(f"{event} hook: {failure.message}", hint=failure.hint, details=details)

@@ -69,4 +69,6 @@ def test_a_failed_hook_shows_the_logs_of_pods_that_are_gone(symptom: Symptom, li
     watch = watching(observer=SimpleNamespace())
     watch._detector = cast("Any", SimpleNamespace(failure=lambda _: SimpleNamespace(message="m", hint="", details=[])))
     watch._tails = {("check-1", "app"): deque(["one"]), ("check-1", "side"): deque(["two"])}
+    if symptom.pod:
+        watch._tails["check-10", "side"] = deque(["of another pod"])
     assert list(watch._failed(symptom, "pre-install").details) == lines

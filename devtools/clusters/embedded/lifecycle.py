@@ -173,9 +173,10 @@ class Lifecycle:
         def are_ready() -> bool:
             return all(simulation.ready_nodes(kube).values())
 
-        for _ in range(_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                self.plane.restart_kwok()
             if wait_until(are_ready, NODES_READY_IN, self.plane.cancel):
                 return
-            self.plane.restart_kwok()
         late = ", ".join(name for name, good in simulation.ready_nodes(kube).items() if not good)
         raise TimedOut(f"nodes {late} are not ready after {_ATTEMPTS * NODES_READY_IN:g} s")
